@@ -1,0 +1,131 @@
+import { type Static, Type } from 'typebox';
+import { closed, count, oneOf, text } from './schema.ts';
+
+/** What a revocation names. `token` and `link` also hit every lineage that holds the id. */
+export const revocationKind = oneOf(
+  'token',
+  'link',
+  'task',
+  'agent',
+  'user',
+  'client',
+  'tenant',
+  'key',
+);
+export type RevocationKind = Static<typeof revocationKind>;
+
+/** A point in a tenant's revocations: the store's epoch and the sequence reached in it. */
+export const revSchema = closed({ epoch: text(64), seq: count });
+export type Rev = Static<typeof revSchema>;
+
+/**
+ * One entry of a tenant's feed. `revoke` refuses what it names; `recheck` makes PEPs ask the PDP
+ * for every call of a token decided before `seq` (kind and id are then `tenant` and the tenant).
+ * `ends` (epoch seconds) is when no token that it could hit can live any more; entries of keys
+ * have none and stay.
+ */
+export const revocationEntry = closed({
+  epoch: text(64),
+  seq: count,
+  verb: oneOf('revoke', 'recheck'),
+  kind: revocationKind,
+  id: text(),
+  at: count,
+  ends: Type.Optional(count),
+});
+export type RevocationEntry = Static<typeof revocationEntry>;
+
+/** A beat: `heads` maps the tags of tenants that moved lately to their committed heads. */
+export const revocationBeat = closed({
+  shard: Type.Integer({ minimum: 0, maximum: 63 }),
+  epoch: text(64),
+  /** Counts the leader's database leases; a lower one is refused. */
+  term: count,
+  /** Counts the beats within a term. */
+  n: count,
+  /** The feed's clock, epoch milliseconds. */
+  time: count,
+  heads: Type.Record(Type.String(), count),
+});
+export type RevocationBeat = Static<typeof revocationBeat>;
+
+export const headRequest = closed({ nonce: text(64) });
+/** The committed head, bound to the asker's nonce; ties the feed's clock to the asker's monotonic one. */
+export const headResponse = closed({
+  nonce: text(64),
+  epoch: text(64),
+  seq: count,
+  term: count,
+  time: count,
+  /** The key of this tenant in a beat's `heads`: HMAC-SHA-256 under the feed secret. */
+  tag: text(64),
+});
+export type HeadResponse = Static<typeof headResponse>;
+
+export const sinceRequest = closed({ epoch: text(64), after: count });
+/** Entries after a sequence, oldest first, at most 512 kB; ask again from the last one while `more`. */
+export const sinceResponse = closed({
+  epoch: text(64),
+  head: count,
+  entries: Type.Array(revocationEntry, { maxItems: 2_000 }),
+  more: Type.Boolean(),
+});
+export type SinceResponse = Static<typeof sinceResponse>;
+
+export const snapshotRequest = closed({ nonce: text(64), cursor: Type.Optional(text(64)) });
+/** A page of all entries that can still hit a token; `seq` is the head that the pages together reach. */
+export const snapshotResponse = closed({
+  nonce: text(64),
+  epoch: text(64),
+  seq: count,
+  tag: text(64),
+  entries: Type.Array(revocationEntry, { maxItems: 2_000 }),
+  next: Type.Optional(text(64)),
+});
+export type SnapshotResponse = Static<typeof snapshotResponse>;
+
+/** What of a presented token or chain a revocation could name. */
+export const tokenSubjects = closed({
+  jti: text(64),
+  lineage: Type.Array(text(64), { maxItems: 64 }),
+  rev: revSchema,
+  task: text(64),
+  actors: Type.Array(text(), { minItems: 1, maxItems: 9 }),
+  user: text(),
+  client: text(),
+  keys: Type.Array(text(128), { maxItems: 16 }),
+});
+export type TokenSubjects = Static<typeof tokenSubjects>;
+
+/** What is about to be used: presented tokens, and keys and tasks by themselves. */
+export const checkRequest = closed({
+  tokens: Type.Array(tokenSubjects, { maxItems: 2 }),
+  tasks: Type.Array(text(64), { maxItems: 2 }),
+  keys: Type.Array(text(128), { maxItems: 16 }),
+});
+/** `revoked` names the first revocation that hits; `head` was read before, from the database. */
+export const checkResponse = closed({
+  head: revSchema,
+  revoked: Type.Optional(closed({ kind: revocationKind, id: text(), ancestor: Type.Boolean() })),
+});
+export type CheckResponse = Static<typeof checkResponse>;
+
+/** A token about to be signed: only ids, thumbprints and the claims that revocation needs. */
+export const registerRequest = closed({ ...tokenSubjects.properties, exp: count });
+export const registerResponse = closed({ idx: count, uri: text(2_048) });
+export type RegisterRequest = Static<typeof registerRequest>;
+
+/** Who revoked: a person of the tenant's IdP, a holder, or a service in its own name. */
+export const revokedBy = closed({
+  kind: oneOf('user', 'agent', 'service'),
+  id: text(),
+});
+export const revokeRequest = closed({
+  kind: revocationKind,
+  id: text(),
+  reason: Type.Optional(text(256)),
+  by: revokedBy,
+});
+export const revokeResponse = closed({ epoch: text(64), seq: count, time: count });
+export type RevokeRequest = Static<typeof revokeRequest>;
+export type RevokeResponse = Static<typeof revokeResponse>;
