@@ -1,0 +1,17 @@
+export { cacheDir } from './binaries/cache.ts';
+export { ensureNatsServer, type NatsServer } from './binaries/nats-server.ts';
+export { StackError, type StackErrorCode } from './error.ts';
+export { assertPortFree, freePort } from './net/ports.ts';
+export { startTcpProxy, type TcpProxy } from './net/tcp-proxy.ts';
+export { sweep } from './process/pid-files.ts';
+export { listenForStop, type StopRequest } from './process/stop-request.ts';
+export {
+  createSupervisor,
+  type ManagedProcess,
+  type ProcessExit,
+  type ProcessSpec,
+  type Supervisor,
+} from './process/supervisor.ts';
+export { waitUntil, waitUntilReady } from './process/wait.ts';
+export { type RunningNats, startNats } from './servers/nats.ts';
+export { type RunningPostgres, startPostgres } from './servers/postgres.ts';

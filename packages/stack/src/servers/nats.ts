@@ -1,0 +1,71 @@
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { removeTemporary } from '../process/pid-files.ts';
+import type { ManagedProcess, Supervisor } from '../process/supervisor.ts';
+import { waitUntil } from '../process/wait.ts';
+
+const READY_TIMEOUT_MS = 10_000;
+
+export type RunningNats = {
+  readonly url: string;
+  readonly port: number;
+  readonly process: ManagedProcess;
+  /** Reads its configuration again (SIGHUP); connections stay. */
+  reload(): void;
+  stop(): Promise<void>;
+};
+
+/**
+ * Starts a nats-server on 127.0.0.1 with the given configuration file and waits until it listens.
+ * `port` undefined lets the server choose. `storeDir` undefined keeps JetStream in a temporary folder
+ * that goes with the server.
+ * Throws StackError `PROCESS_EXITED` or `NOT_READY` with the end of its log.
+ */
+export async function startNats(options: {
+  supervisor: Supervisor;
+  binary: string;
+  configFile: string;
+  logFile: string;
+  storeDir?: string;
+  port?: number;
+  name?: string;
+}): Promise<RunningNats> {
+  const temporary = mkdtempSync(join(tmpdir(), 'remit-nats-'));
+  const storeDir = options.storeDir ?? join(temporary, 'jetstream');
+  mkdirSync(storeDir, { recursive: true, mode: 0o700 });
+  const process = options.supervisor.start({
+    name: options.name ?? 'nats',
+    command: options.binary,
+    args: [
+      ...['--config', options.configFile, '--store_dir', storeDir],
+      ...['--addr', '127.0.0.1', '--port', String(options.port ?? -1)],
+      ...['--ports_file_dir', temporary],
+    ],
+    logFile: options.logFile,
+    folders: [temporary],
+  });
+  const port = await waitUntil('nats-server', () => readPortsFile(temporary), {
+    timeoutMs: READY_TIMEOUT_MS,
+    process,
+  });
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    process,
+    reload: () => process.signal('SIGHUP'),
+    async stop() {
+      await process.stop();
+      removeTemporary(temporary);
+    },
+  };
+}
+
+async function readPortsFile(dir: string): Promise<number | undefined> {
+  const file = (await readdir(dir)).find((name) => name.endsWith('.ports'));
+  if (file === undefined) return undefined;
+  const ports = JSON.parse(await readFile(join(dir, file), 'utf8')) as { nats?: string[] };
+  const url = ports.nats?.[0];
+  return url === undefined ? undefined : Number(new URL(url).port);
+}
