@@ -40,6 +40,7 @@ export { ContractError, type ContractErrorCode } from './error.ts';
 export { isWireErrorCode, WIRE_ERRORS, type WireErrorCode } from './errors.ts';
 export { decodeSubjectToken, encodeSubjectToken, nodeName, tenantId } from './ids.ts';
 export { type JsonLimits, type JsonObject, type JsonValue, parseJsonStrict } from './json.ts';
+export { ANY, inboxPrefix, jetStreamApi, patterns, SIEM_API_PREFIX } from './patterns.ts';
 export { isReason, REASONS, type Reason } from './reasons.ts';
 export {
   type AgentBody,
