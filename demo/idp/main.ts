@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs';
+import { createIdp, type IdpOptions } from './provider.ts';
+
+/** The settings file holds {@link IdpOptions}; its path is the only argument. */
+const options = JSON.parse(readFileSync(process.argv[2] as string, 'utf8')) as IdpOptions;
+const server = await createIdp(options);
+const { hostname, port } = new URL(options.issuer);
+server.listen(Number(port), hostname);
+
+const parent = process.ppid;
+const stop = () => {
+  server.close();
+  server.closeAllConnections();
+  process.exit(0);
+};
+process.on('SIGTERM', stop);
+process.on('SIGINT', stop);
+setInterval(() => {
+  if (process.ppid !== parent) stop();
+}, 500).unref();

@@ -1,0 +1,44 @@
+/** What {@link ReplayMemory.claim} answers. `full` must be treated as a refusal. */
+export type ReplayClaim = 'fresh' | 'replayed' | 'full';
+
+/** Remembers which proofs were used at this PEP (RFC 9449 section 11.1). */
+export type ReplayMemory = {
+  claim(key: string, nowSeconds: number): ReplayClaim;
+  size(): number;
+};
+
+/**
+ * A memory of used proofs for as long as any of them could be accepted again: twice the window,
+ * since a proof may be dated ahead of this clock by the window and is dead one window later.
+ * Two generations are swapped instead of timing each entry, so an entry lives two to four windows.
+ * `maxEntries` (default 200,000) bounds each generation; past it every claim is `full`.
+ */
+export function createReplayMemory(options: {
+  windowSeconds: number;
+  maxEntries?: number;
+}): ReplayMemory {
+  const lifeSeconds = 2 * options.windowSeconds;
+  const maxEntries = options.maxEntries ?? 200_000;
+  let current = new Set<string>();
+  let previous = new Set<string>();
+  let turnedAt = Number.NEGATIVE_INFINITY;
+
+  function turn(nowSeconds: number): void {
+    const elapsed = nowSeconds - turnedAt;
+    if (elapsed < lifeSeconds) return;
+    previous = elapsed < 2 * lifeSeconds ? current : new Set();
+    current = new Set();
+    turnedAt = nowSeconds;
+  }
+
+  return {
+    claim(key, nowSeconds) {
+      turn(nowSeconds);
+      if (current.has(key) || previous.has(key)) return 'replayed';
+      if (current.size >= maxEntries) return 'full';
+      current.add(key);
+      return 'fresh';
+    },
+    size: () => current.size + previous.size,
+  };
+}
