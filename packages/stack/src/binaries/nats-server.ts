@@ -75,15 +75,21 @@ export async function ensureNatsServer(options: EnsureNatsOptions = {}): Promise
   }
 
   const cache = join(cacheDir(env), 'nats-server');
-  for (const source of sources()) {
-    const home = join(cache, source.name.replaceAll(/[^a-z0-9.]+/gi, '-'));
-    const binary = join(home, 'nats-server');
+  const candidates = sources().map((source) => ({
+    source,
+    home: join(cache, source.name.replaceAll(/[^a-z0-9.]+/gi, '-')),
+  }));
+  const cached = candidates.filter(({ home }) => existsSync(join(home, 'nats-server')));
+  for (const { source, home } of [
+    ...cached,
+    ...candidates.filter((each) => !cached.includes(each)),
+  ]) {
     try {
-      if (!existsSync(binary)) {
+      if (!existsSync(home)) {
         say(`nats-server: bringing ${source.name} …`);
         await fetchInto(cache, home, source);
       }
-      const found = await inspect(binary, source.name, options);
+      const found = await inspect(join(home, 'nats-server'), source.name, options);
       if (typeof found !== 'string') return found;
       goOn(found);
     } catch (error) {

@@ -130,6 +130,7 @@ function launch(
   const finish = (result: ProcessExit): void => {
     if (exit !== undefined) return;
     exit = result;
+    for (const folder of spec.folders ?? []) removeTemporary(folder);
     forget();
     ended(asked);
     resolve(result);

@@ -2,7 +2,6 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { removeTemporary } from '../process/pid-files.ts';
 import type { ManagedProcess, Supervisor } from '../process/supervisor.ts';
 import { waitUntil } from '../process/wait.ts';
 
@@ -55,10 +54,7 @@ export async function startNats(options: {
     port,
     process,
     reload: () => process.signal('SIGHUP'),
-    async stop() {
-      await process.stop();
-      removeTemporary(temporary);
-    },
+    stop: () => process.stop(),
   };
 }
 

@@ -59,47 +59,50 @@ export type StartPostgresOptions = {
  * Throws StackError `BINARY_UNAVAILABLE`, `DISK_FULL`, `PROCESS_EXITED` or `NOT_READY`.
  */
 export async function startPostgres(options: StartPostgresOptions): Promise<RunningPostgres> {
-  const temporary = mkdtempSync(join(tmpdir(), 'remit-pg-'));
-  const asRoot = process.getuid?.() === 0;
-  const user = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
-  chmodSync(temporary, 0o755);
-  try {
-    const home = runnableHome(temporary, user);
-    const base = options.dataDir ?? temporary;
-    const { dataDir, password } = await ensureCluster(base, home, user);
-    // A port of ours may be taken between the asking and the start: then it is asked for once more.
-    for (let attempt = 1; ; attempt++) {
-      const port = options.port ?? (await freePort());
-      const managed = launch(options, { home, dataDir, port, user, folders: [temporary] });
-      const superuserUrl = (database = 'postgres'): string =>
-        `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
-      try {
-        await waitUntil('PostgreSQL', () => answers(superuserUrl()), {
-          timeoutMs: READY_TIMEOUT_MS,
-          process: managed,
-        });
-        const stop = async (): Promise<void> => {
-          await managed.stop();
-          removeTemporary(temporary);
-        };
-        return { port, process: managed, superuserUrl, stop };
-      } catch (error) {
-        await managed.stop();
-        const taken = /Address already in use/.test(managed.logTail());
-        if (!taken || options.port !== undefined || attempt === 3) throw error;
+  // A port that was free may be taken by the time of the start: then another one is asked for.
+  for (let attempt = 1; ; attempt++) {
+    const temporary = mkdtempSync(join(tmpdir(), 'remit-pg-'));
+    const port = options.port ?? (await freePort());
+    try {
+      return await startOnce(options, port, temporary);
+    } catch (error) {
+      removeTemporary(temporary);
+      const said = String(error);
+      if (/No space left on device|ENOSPC/.test(said)) {
+        throw new StackError(
+          'DISK_FULL',
+          'the disk is full: PostgreSQL needs about 100 MB below the temporary folder or .remit; free some and run the command again.',
+          { cause: error },
+        );
       }
+      const taken = /Address already in use/.test(said);
+      if (!taken || options.port !== undefined || attempt === 3) throw error;
     }
+  }
+}
+
+async function startOnce(
+  options: StartPostgresOptions,
+  port: number,
+  temporary: string,
+): Promise<RunningPostgres> {
+  chmodSync(temporary, 0o755);
+  const user: Identity = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+  const home = runnableHome(temporary, user);
+  const { dataDir, password } = await ensureCluster(options.dataDir ?? temporary, home, user);
+  const managed = launch(options, { home, dataDir, port, user, folders: [temporary] });
+  const superuserUrl = (database = 'postgres'): string =>
+    `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
+  try {
+    await waitUntil('PostgreSQL', () => answers(superuserUrl()), {
+      timeoutMs: READY_TIMEOUT_MS,
+      process: managed,
+    });
   } catch (error) {
-    removeTemporary(temporary);
-    if (/No space left on device|ENOSPC/.test(String(error))) {
-      throw new StackError(
-        'DISK_FULL',
-        'the disk is full: PostgreSQL needs about 100 MB below the temporary folder or .remit; free some and run the command again.',
-        { cause: error },
-      );
-    }
+    await managed.stop();
     throw error;
   }
+  return { port, process: managed, superuserUrl, stop: () => managed.stop() };
 }
 
 type Identity = { uid?: number; gid?: number };
