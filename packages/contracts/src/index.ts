@@ -44,7 +44,9 @@ export { ANY, inboxPrefix, jetStreamApi, patterns, SIEM_API_PREFIX } from './pat
 export { isReason, REASONS, type Reason } from './reasons.ts';
 export {
   type AgentBody,
+  type ArgType,
   agentBody,
+  argType,
   bodyRequest,
   bodyResponse,
   type EnvelopeBody,

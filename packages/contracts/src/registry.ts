@@ -116,11 +116,19 @@ export const taskTypeBody = closed({
 });
 export type TaskTypeBody = Static<typeof taskTypeBody>;
 
+/** How a guardrail reads an argument: an integer, an exact decimal, text, a truth value, a set of texts. */
+export const argType = oneOf('long', 'decimal', 'string', 'boolean', 'strings');
+export type ArgType = Static<typeof argType>;
+
 export const toolBody = closed({
   kind: Type.Literal('tool'),
   id,
   audience: text(2_048),
   actions: Type.Array(id, { maxItems: 256 }),
+  /** Action → path of an argument → type: what guardrails may read. Others are checked by scopes alone. */
+  args: Type.Optional(
+    Type.Record(text(128), Type.Record(text(256), argType, { maxProperties: 64 })),
+  ),
 });
 export type ToolBody = Static<typeof toolBody>;
 
@@ -145,6 +153,8 @@ export const lookupRequest = closed({
   user: Type.Optional(Type.Union([closed({ id }), closed({ iss: text(2_048), sub: text() })])),
   task_type: Type.Optional(id),
   audience: Type.Optional(text(2_048)),
+  /** Also all tools of the tenant: the pdp makes the policies' schema from them. */
+  tools: Type.Optional(Type.Literal(true)),
 });
 export type LookupRequest = Static<typeof lookupRequest>;
 const status = oneOf('active', 'inactive');
@@ -156,6 +166,8 @@ export const lookupResponse = closed({
   user: Type.Optional(closed({ id, status, body: digest, roles: Type.Array(digest) })),
   task_type: Type.Optional(closed({ id, body: digest })),
   tool: Type.Optional(closed({ id, body: digest })),
+  /** Where `tools` was asked for. */
+  tools: Type.Optional(Type.Array(closed({ id, body: digest }), { maxItems: 1_024 })),
 });
 export type LookupResponse = Static<typeof lookupResponse>;
 
