@@ -81,6 +81,7 @@ export {
   userBody,
 } from './registry.ts';
 export {
+  BEAT_HEADS_MS,
   type CheckResponse,
   checkRequest,
   checkResponse,
@@ -98,6 +99,7 @@ export {
   registerResponse,
   revocationBeat,
   revocationEntry,
+  revocationEvent,
   revocationKind,
   revokedBy,
   revokeRequest,

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { closed, count, oneOf, text } from './schema.ts';
+import { cloudEvent } from './signed.ts';
 
 /** What a revocation names. `token` and `link` also hit every lineage that holds the id. */
 export const revocationKind = oneOf(
@@ -34,6 +35,15 @@ export const revocationEntry = closed({
   ends: Type.Optional(count),
 });
 export type RevocationEntry = Static<typeof revocationEntry>;
+
+/**
+ * What travels on `remit.revocation.<tenant>`, signed. `subject` is the tenant, inside the signature:
+ * a receiver compares it with its own, since sequences of two tenants look alike.
+ */
+export const revocationEvent = cloudEvent(revocationEntry);
+
+/** How long a beat goes on listing the head of a tenant that moved, in ms of the feed's clock. */
+export const BEAT_HEADS_MS = 60_000;
 
 /** A beat: `heads` maps the tags of tenants that moved lately to their committed heads. */
 export const revocationBeat = closed({
