@@ -1,6 +1,20 @@
 export { cacheDir } from './binaries/cache.ts';
 export { ensureNatsServer, type NatsServer } from './binaries/nats-server.ts';
 export { StackError, type StackErrorCode } from './error.ts';
+export {
+  type KeyAlgorithm,
+  type KeyFiles,
+  type KeyMaker,
+  type KeyPurpose,
+  makeKeys,
+  makeTrust,
+  type PrivateJwk,
+  privateJwk,
+  publicPart,
+  readSigner,
+  type SignerFile,
+  writeSecret,
+} from './keys/key-files.ts';
 export { assertPortFree, freePort } from './net/ports.ts';
 export { startTcpProxy, type TcpProxy } from './net/tcp-proxy.ts';
 export { sweep } from './process/pid-files.ts';
@@ -15,3 +29,12 @@ export {
 export { waitUntil, waitUntilReady } from './process/wait.ts';
 export { type RunningNats, startNats } from './servers/nats.ts';
 export { type RunningPostgres, startPostgres } from './servers/postgres.ts';
+export { databaseUrl, migrate, runSql, serviceRoles } from './stack/databases.ts';
+export {
+  type BusFiles,
+  type BusMembers,
+  type DatabaseFiles,
+  generateBus,
+  generateRoles,
+  repositoryRoot,
+} from './stack/generators.ts';
