@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { TestServers } from './servers.ts';
+
+export type Broker = { readonly url: string; close(): Promise<void> };
+
+/**
+ * Lets the workers of a test run share its servers: they ask over loopback HTTP, and the servers start
+ * when the first of them asks. A run of pure tests starts none.
+ */
+export async function startBroker(servers: TestServers): Promise<Broker> {
+  const secret = randomBytes(16).toString('hex');
+  const answer = async (request: IncomingMessage): Promise<unknown> => {
+    const [, given, what, name = ''] = (request.url ?? '').split('/');
+    if (given !== secret) throw new Error('not a worker of this run');
+    if (what === 'bus') return servers.bus();
+    if (what === 'database') return servers.database(decodeURIComponent(name));
+    if (what === 'drop') return servers.dropDatabase(decodeURIComponent(name)).then(() => ({}));
+    throw new Error(`the broker gives no ${what}`);
+  };
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    try {
+      response.end(JSON.stringify(await answer(request)));
+    } catch (error) {
+      response.statusCode = 500;
+      response.end(error instanceof Error ? error.message : String(error));
+    }
+  };
+  const server = createServer((request, response) => {
+    void handle(request, response);
+  });
+  // Migrating a template may take longer than the default between two requests of one connection.
+  server.keepAliveTimeout = 1000;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('not a TCP address');
+  return {
+    url: `http://127.0.0.1:${address.port}/${secret}`,
+    async close() {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await servers.close();
+    },
+  };
+}
+
+/** The servers as a worker sees them: it asks the broker, and never closes them. */
+export function brokeredServers(url: string): TestServers {
+  const ask = async <T>(path: string): Promise<T> => {
+    const response = await fetch(`${url}/${path}`, { method: 'POST' });
+    const body = await response.text();
+    if (!response.ok) throw new Error(body);
+    return JSON.parse(body) as T;
+  };
+  return {
+    bus: () => ask('bus'),
+    database: (service) => ask(`database/${encodeURIComponent(service)}`),
+    dropDatabase: (name) => ask(`drop/${encodeURIComponent(name)}`),
+    close: () => Promise.resolve(),
+  };
+}

@@ -1,0 +1,4 @@
+export { type FixedClock, fixedClock } from './clock.ts';
+export { type Credentials, type TestInfra, type TestInfraOptions, testInfra } from './infra.ts';
+export { seededKeys } from './seeded-keys.ts';
+export { type TestServers, testServers } from './servers.ts';
