@@ -1,0 +1,10 @@
+export { RevocationViewError, type RevocationViewErrorCode } from './error.ts';
+export type {
+  RevocationEvent,
+  RevocationView,
+  RevocationViewOptions,
+  ViewNeed,
+  ViewStats,
+  ViewVerdict,
+} from './types.ts';
+export { createRevocationView } from './view.ts';
