@@ -1,4 +1,14 @@
 export {
+  type ChildRequest,
+  checkChild,
+  type DelegationCode,
+  DelegationError,
+  type DelegationErrorContext,
+  type DelegationFacts,
+  type DerivedChild,
+  deriveChild,
+} from './delegation/index.ts';
+export {
   type Constraint,
   describeExcess,
   describeMiss,
@@ -12,6 +22,7 @@ export {
   type MeetResult,
   type Miss,
   meet,
+  narrower,
   type Operation,
   type Permission,
   type PermitsResult,
@@ -21,6 +32,7 @@ export {
   ScopeError,
   type ScopeErrorCode,
   type ScopeErrorContext,
+  samples,
   scope,
   type TestName,
   within,

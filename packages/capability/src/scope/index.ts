@@ -3,6 +3,7 @@ export { ScopeError, type ScopeErrorCode, type ScopeErrorContext } from './error
 export { LIMITS } from './limits.ts';
 export { parseOperation } from './operation.ts';
 export { type Miss, type PermitsResult, permits } from './permits.ts';
+export { narrower, samples } from './samples.ts';
 export { type Excess, excess, isSingle, type MeetResult, meet, scope, within } from './scope.ts';
 export type {
   Constraint,
