@@ -70,6 +70,7 @@ export const REASONS = {
   pdp_unavailable: 'The PDP could not be asked.',
   revocation_unavailable: 'The revocation service could not be asked.',
   audit_unavailable: 'The record of this call could not be kept, so it does not happen.',
+  overloaded: 'A limit of the enforcement point is reached, so nothing more is allowed for a moment.',
   internal: 'Something failed inside, so nothing is allowed.',
 } as const;
 

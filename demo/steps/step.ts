@@ -1,0 +1,28 @@
+import type { World } from '../world.ts';
+
+export type Outcome = 'allow' | 'deny' | 'found' | 'refused';
+
+/** One thing that was looked at from outside, in words, and whether it was as it must be. */
+export type Fact = { what: string; ok: boolean };
+
+/** What running a step showed. `ok` is the judgement of all facts. */
+export type StepResult = { actual: Outcome | 'error'; reason: string; facts: Fact[] };
+
+/** One scene of the story: the same module is told by `npm run demo` and tested by `test/e2e`. */
+export type Step = {
+  id: string;
+  title: string;
+  /** Who asks for what, in two or three plain sentences. */
+  scene: string[];
+  expected: Outcome;
+  run(world: World): Promise<StepResult>;
+};
+
+/** A fact from a comparison; the words carry both sides when they differ. */
+export function fact(what: string, actual: unknown, expected: unknown): Fact {
+  const same = JSON.stringify(actual) === JSON.stringify(expected);
+  return {
+    what: same ? what : `${what}: ${JSON.stringify(actual)}, not ${JSON.stringify(expected)}`,
+    ok: same,
+  };
+}

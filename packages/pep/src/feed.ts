@@ -1,0 +1,175 @@
+import { randomBytes } from 'node:crypto';
+import type { Bus, Verifier } from '@remit/bus';
+import {
+  beatShard,
+  conform,
+  parseJsonStrict,
+  revocationBeat,
+  revocationEvent,
+  SIGNED,
+  type SnapshotResponse,
+  subjects,
+} from '@remit/contracts';
+import type { RevocationView } from '@remit/revocation-view';
+
+/** Follows the revocation feed of one tenant into a view, until stopped. */
+export type Feed = {
+  /** Resolves when the view is fresh for the first time, or rejects after `timeoutMs`. */
+  ready(timeoutMs: number): Promise<void>;
+  /** Asks for what is missing now, at most `timeoutMs` long. Resolves whether or not it helped. */
+  catchUp(timeoutMs: number): Promise<void>;
+  stop(): Promise<void>;
+  /** Signed messages that were refused: unsigned, mis-signed, of another type or shape. */
+  refused(): number;
+};
+
+const RETRY_MS = 100;
+const TICK_MS = 50;
+
+/**
+ * Subscribes to a tenant's events and its shard's beats, and asks the revocation service for
+ * whatever the view says it needs: a snapshot at start, what lies in a gap, the head with a nonce.
+ * Believes a message only after its signature, its type and its shape. A failed question is asked
+ * again; meanwhile the view grows stale by itself, so nothing here ever decides to allow.
+ */
+export function followFeed(options: {
+  bus: Bus;
+  verifier: Verifier;
+  tenant: string;
+  view: RevocationView;
+  monotonicMs: () => number;
+  onRefused?: (cause: unknown) => void;
+}): Feed {
+  const { bus, verifier, tenant, view, monotonicMs } = options;
+  const waiting = new Set<() => void>();
+  let stopped = false;
+  let refused = 0;
+  let asking: Promise<void> | undefined;
+  let retryAt = 0;
+
+  const guarded = (take: (data: Uint8Array) => void) => (_subject: string, data: Uint8Array) => {
+    try {
+      take(data);
+    } catch (cause) {
+      refused += 1;
+      options.onRefused?.(cause);
+    }
+    pump();
+  };
+  const events = bus.subscribe(
+    subjects.revocation(tenant),
+    guarded((data) => {
+      const receivedAt = monotonicMs();
+      const event = conform(revocationEvent, payload(verifier, SIGNED.revocation, data));
+      view.applyEvent(event, receivedAt);
+    }),
+  );
+  const beats = bus.subscribe(
+    subjects.revocationBeat(beatShard(tenant)),
+    guarded((data) => {
+      const receivedAt = monotonicMs();
+      view.applyBeat(conform(revocationBeat, payload(verifier, SIGNED.beat, data)), receivedAt);
+    }),
+  );
+  const timer = setInterval(pump, TICK_MS);
+  timer.unref();
+  pump();
+
+  function pump(): void {
+    if (view.fresh(monotonicMs())) {
+      for (const resolve of waiting) resolve();
+      waiting.clear();
+    }
+    if (stopped || asking || monotonicMs() < retryAt) return;
+    const need = view.needs(monotonicMs());
+    if (!need) return;
+    asking = satisfy(need)
+      .catch(() => {
+        retryAt = monotonicMs() + RETRY_MS;
+      })
+      .finally(() => {
+        asking = undefined;
+        pump();
+      });
+  }
+
+  async function satisfy(need: NonNullable<ReturnType<RevocationView['needs']>>): Promise<void> {
+    switch (need.want) {
+      case 'snapshot':
+        view.applySnapshot(await snapshot());
+        return;
+      case 'since': {
+        const { epoch, after } = need;
+        view.applySince(await bus.call('revocation.since', tenant, { epoch, after }, { verifier }));
+        return;
+      }
+      case 'head': {
+        const sentAt = monotonicMs();
+        const nonce = randomBytes(16).toString('base64url');
+        const answer = await bus.call('revocation.head', tenant, { nonce }, { verifier });
+        if (answer.nonce !== nonce) throw new Error('the head answers another question');
+        view.applyHead(answer, sentAt, monotonicMs());
+        return;
+      }
+    }
+  }
+
+  async function snapshot(): Promise<SnapshotResponse[]> {
+    const nonce = randomBytes(16).toString('base64url');
+    const pages: SnapshotResponse[] = [];
+    let cursor: string | undefined;
+    do {
+      const page: SnapshotResponse = await bus.call(
+        'revocation.snapshot',
+        tenant,
+        { nonce, ...(cursor ? { cursor } : {}) },
+        { verifier },
+      );
+      if (page.nonce !== nonce) throw new Error('the snapshot answers another question');
+      pages.push(page);
+      cursor = page.next;
+    } while (cursor);
+    return pages;
+  }
+
+  return {
+    ready: (timeoutMs) =>
+      new Promise((resolve, reject) => {
+        const timeout = setTimeout(() => {
+          waiting.delete(done);
+          reject(new Error(`the revocation feed was not fresh within ${timeoutMs} ms`));
+        }, timeoutMs);
+        const done = () => {
+          clearTimeout(timeout);
+          resolve();
+        };
+        waiting.add(done);
+        pump();
+      }),
+    async catchUp(timeoutMs) {
+      retryAt = 0;
+      pump();
+      const timeout = Promise.withResolvers<void>();
+      const timer = setTimeout(timeout.resolve, timeoutMs);
+      await Promise.race([asking, timeout.promise]);
+      clearTimeout(timer);
+    },
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      events.stop();
+      beats.stop();
+      await asking;
+    },
+    refused: () => refused,
+  };
+}
+
+function payload(
+  verifier: Verifier,
+  type: (typeof SIGNED)[keyof typeof SIGNED],
+  data: Uint8Array,
+): unknown {
+  const bytes = verifier.verify(type, Buffer.from(data).toString('latin1'));
+  return parseJsonStrict(Buffer.from(bytes).toString('utf8'));
+}
