@@ -41,11 +41,11 @@ export function explain(
       return { seq, upTo: seq, kind: 'insert', detail: 'a record was put between the others' };
     }
   }
-  const window_ = { seq: from.size + 1, upTo: head.size };
+  const whole = { seq: from.size + 1, upTo: head.size };
   return size < largestHead
-    ? { ...window_, kind: 'delete', detail: 'a record is gone and the later ones moved up' }
+    ? { ...whole, kind: 'delete', detail: 'a record is gone and the later ones moved up' }
     : {
-        ...window_,
+        ...whole,
         kind: 'edit',
         detail: `records do not have the root of the head kept ${head.where}`,
       };

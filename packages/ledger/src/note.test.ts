@@ -118,7 +118,7 @@ describe('a signed note', () => {
   it('ignores a signature that shares only the name or only the id with a known key', () => {
     const [line] = parseNote(signNote('hello\n', [signer])).signatures;
     if (!line) throw new Error('the note has a signature');
-    const named = { text: 'hello\n', signatures: [{ ...line, keyId: line.keyId ^ 1 }] };
+    const named = { text: 'hello\n', signatures: [{ ...line, keyId: (line.keyId ^ 1) >>> 0 }] };
     const numbered = { text: 'hello\n', signatures: [{ ...line, name: 'other.example' }] };
     for (const note of [named, numbered]) {
       expect(() => openNote(formatNote(note), [verifier])).toThrow(code('NOTE_UNSIGNED'));

@@ -145,7 +145,7 @@ function openHeads(input: VerifyInput, faults: Fault[]): Head[] {
   if (input.edge) {
     heads.push({ size: input.edge.size, root: edgeRoot(input.edge), where: 'edge' });
   }
-  return heads.sort((a, b) => a.size - b.size);
+  return heads.toSorted((a, b) => a.size - b.size);
 }
 
 /** Heads larger than the ledger: who still knows of the records says what happened to them. */
@@ -188,7 +188,7 @@ function report(
   confirmed: number,
   checkpoints: LedgerReport['checkpoints'],
 ): LedgerReport {
-  const sorted = faults.sort((a, b) => a.seq - b.seq);
+  const sorted = faults.toSorted((a, b) => a.seq - b.seq);
   const root = edgeRoot(edge);
   return { ok: sorted.length === 0, size: edge.size, root, confirmed, checkpoints, faults: sorted };
 }
