@@ -96,6 +96,8 @@ export const auditRecord = closed({
   trace_id: Type.Optional(text(64)),
   /** The decision that this record belongs to. */
   decision_id: Type.Optional(text(64)),
+  /** Where strangers' junk came from (an address, say), when it is counted instead of listed. */
+  source: Type.Optional(commitment),
   /** How many like events this record stands for, when junk is counted instead of listed. */
   count: Type.Optional(count),
   /** Facts of the event that are neither personal nor secret. */
@@ -103,7 +105,10 @@ export const auditRecord = closed({
 });
 export type AuditRecord = Static<typeof auditRecord>;
 
-/** The personal values of a record by JSON pointer: `/principal`, `/task/purpose`, `/operation/args/amount`. */
+/**
+ * The personal values of a record by JSON pointer: `/principal`, `/source`, `/task/purpose`,
+ * `/operation/args/amount`.
+ */
 export const disclosures = Type.Record(
   Type.String({ maxLength: 1_024 }),
   closed({ salt: text(32), value: Type.Unknown() }),
