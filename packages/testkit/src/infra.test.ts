@@ -32,7 +32,9 @@ test('a disposed infrastructure leaves no server, no database and no folder', as
   await infra[Symbol.asyncDispose]();
 
   const socket = connect({ host: '127.0.0.1', port });
-  const refused = await new Promise<NodeJS.ErrnoException>((resolve) => socket.once('error', resolve));
+  const refused = await new Promise<NodeJS.ErrnoException>((resolve) =>
+    socket.once('error', resolve),
+  );
   expect(refused.code).toBe('ECONNREFUSED');
   await expect(new pg.Client({ connectionString }).connect()).rejects.toThrow('does not exist');
   expect(existsSync(infra.tmpDir)).toBe(false);

@@ -143,7 +143,7 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
       async addPeps(peps) {
         members = withDefaults({ ...options, peps: { ...members.peps, ...peps } });
         await generateBus(started().dir, members);
-        started().nats.reload();
+        await started().nats.reload();
       },
       [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
     };

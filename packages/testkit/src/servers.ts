@@ -57,7 +57,7 @@ function embeddedServers(): TestServers {
   const bus = once(async () => {
     await swept;
     const [server, files]: [{ path: string }, BusFiles] = await Promise.all([
-      ensureNatsServer({ say: (line) => process.stderr.write(`${line}\n`) }),
+      ensureNatsServer(),
       generateBus(join(dir, 'bus'), DEFAULT_MEMBERS),
     ]);
     return { binary: server.path, configFile: files.configFile, dir: join(dir, 'bus') };

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { StackError } from '../error.ts';
 import type { ManagedProcess, Supervisor } from '../process/supervisor.ts';
 import { waitUntil } from '../process/wait.ts';
 
@@ -11,8 +12,11 @@ export type RunningNats = {
   readonly url: string;
   readonly port: number;
   readonly process: ManagedProcess;
-  /** Reads its configuration again (SIGHUP); connections stay. */
-  reload(): void;
+  /**
+   * Makes it read its configuration again (SIGHUP) and waits until it has; connections stay.
+   * Throws StackError `CONFIG_INVALID` when it refuses the new one and keeps the old.
+   */
+  reload(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -53,9 +57,25 @@ export async function startNats(options: {
     url: `nats://127.0.0.1:${port}`,
     port,
     process,
-    reload: () => process.signal('SIGHUP'),
+    reload: () => reload(process),
     stop: () => process.stop(),
   };
+}
+
+async function reload(process: ManagedProcess): Promise<void> {
+  const before = (await readFile(process.logFile, 'utf8')).length;
+  process.signal('SIGHUP');
+  const said = await waitUntil(
+    'the new configuration of nats-server',
+    async () => {
+      const log = (await readFile(process.logFile, 'utf8')).slice(before);
+      return /(Reloaded server configuration|Failed to reload).*/.exec(log)?.[0];
+    },
+    { timeoutMs: READY_TIMEOUT_MS, process },
+  );
+  if (said.startsWith('Failed')) {
+    throw new StackError('CONFIG_INVALID', `nats-server refused its new configuration: ${said}`);
+  }
 }
 
 async function readPortsFile(dir: string): Promise<number | undefined> {
