@@ -1,0 +1,227 @@
+import { randomBytes } from 'node:crypto';
+import { scope } from '@remit/capability/scope';
+import {
+  type Capability,
+  capabilityPayload,
+  createProof,
+  importSigner,
+  importVerifyKey,
+  type Signer,
+} from '@remit/capability/token';
+import type { EvaluateResponse, RevocationEntry } from '@remit/contracts';
+import { createRevocationView } from '@remit/revocation-view';
+import { exportJWK, generateKeyPair } from 'jose';
+import type { DecideDeps } from './decide.ts';
+import type { Presented } from './presented.ts';
+import { createReplayMemory } from './replay.ts';
+import { createTokenVerifier } from './verified-token.ts';
+
+export const AUDIENCE = 'https://erp.example';
+export const ISSUER = 'https://issuer.example/t/acme';
+export const EPOCH = 'epoch-1';
+/** The feed's clock at monotonic 0, epoch ms. */
+export const START_MS = 1_800_000_000_000;
+const URL_CALLED = `${AUDIENCE}/suppliers/S-100`;
+
+async function signer(alg: 'ML-DSA-65' | 'Ed25519' | 'ES256'): Promise<Signer> {
+  const { privateKey } = await generateKeyPair(alg, { extractable: true });
+  return importSigner({ ...(await exportJWK(privateKey)), alg });
+}
+
+/**
+ * Everything that a check needs with real keys and a real view, and with the three things of the
+ * outside (clock, feed, PDP) in the test's hands.
+ */
+export async function checkFixture(overrides: { maxProofs?: number } = {}) {
+  const issuerKey = await signer('ML-DSA-65');
+  const holder = await signer('ES256');
+  const published = new Map([[issuerKey.kid, importKey(issuerKey)]]);
+  const view = createRevocationView({ tenant: 'acme', maxStaleMs: 3_000 });
+  const state = {
+    nowMs: 0,
+    seq: 0,
+    beat: 0,
+    refreshes: 0,
+    pdp: [] as unknown[],
+    pdpAnswer: undefined as undefined | (() => Promise<Partial<EvaluateResponse>>),
+    catchUp: async () => {},
+  };
+
+  const deps: DecideDeps = {
+    tenant: 'acme',
+    audience: AUDIENCE,
+    view,
+    monotonicMs: () => state.nowMs,
+    feed: {
+      ready: async () => {},
+      catchUp: () => state.catchUp(),
+      stop: async () => {},
+      refused: () => 0,
+    },
+    replay: createReplayMemory({
+      windowSeconds: 10,
+      ...(overrides.maxProofs ? { maxEntries: overrides.maxProofs } : {}),
+    }),
+    tokens: createTokenVerifier({
+      issuer: ISSUER,
+      tenant: 'acme',
+      audience: AUDIENCE,
+      algorithms: ['ML-DSA-65', 'Ed25519'],
+      keys: {
+        get: (kid) => published.get(kid),
+        refresh: async () => {
+          state.refreshes += 1;
+        },
+        size: () => published.size,
+      },
+    }),
+    bus: {
+      call: async (_method: string, _tenant: string, body: unknown) => {
+        state.pdp.push(body);
+        if (!state.pdpAnswer) throw new Error('no pdp');
+        return {
+          id: 'd',
+          reason: 'permitted',
+          policies: [],
+          policy_version: 'v2',
+          registry_revision: 7,
+          ...(await state.pdpAnswer()),
+        };
+      },
+    } as unknown as DecideDeps['bus'],
+    pdpKeys: {} as DecideDeps['pdpKeys'],
+    proofWindowSeconds: 10,
+    proofAlgorithms: ['ES256', 'Ed25519'],
+  };
+
+  const nowSeconds = () => Math.floor((START_MS + state.nowMs) / 1_000);
+  const random = () => randomBytes(16).toString('base64url');
+
+  function hearFeed(): void {
+    view.applyHead(
+      {
+        nonce: 'n',
+        epoch: EPOCH,
+        seq: state.seq,
+        term: 1,
+        time: START_MS + state.nowMs,
+        tag: 'tag',
+      },
+      state.nowMs,
+      state.nowMs,
+    );
+    beat();
+  }
+  function beat(): void {
+    state.beat += 1;
+    view.applyBeat(
+      {
+        shard: 32,
+        epoch: EPOCH,
+        term: 1,
+        n: state.beat,
+        time: START_MS + state.nowMs,
+        heads: { tag: state.seq },
+      },
+      state.nowMs,
+    );
+  }
+  function start(): void {
+    hearFeed();
+    view.applySnapshot([{ nonce: 'n', epoch: EPOCH, seq: state.seq, tag: 'tag', entries: [] }]);
+    hearFeed();
+  }
+  function entry(partial: Pick<RevocationEntry, 'kind' | 'id'> & Partial<RevocationEntry>): void {
+    state.seq += 1;
+    const data: RevocationEntry = {
+      epoch: EPOCH,
+      seq: state.seq,
+      verb: 'revoke',
+      at: START_MS + state.nowMs,
+      ends: nowSeconds() + 1_000,
+      ...partial,
+    };
+    view.applyEvent({ subject: 'acme', data }, state.nowMs);
+    beat();
+  }
+
+  const claims = (partial: Partial<Capability> = {}): Capability => ({
+    issuer: ISSUER,
+    audience: AUDIENCE,
+    id: random(),
+    issuedAt: nowSeconds(),
+    notBefore: nowSeconds(),
+    expiresAt: nowSeconds() + 300,
+    subject: 'alice',
+    actors: ['procurement-agent'],
+    clientId: 'procurement-agent',
+    tenant: 'acme',
+    task: { id: `task_${random()}`, type: 'supplier-risk-summary' },
+    scope: scope([
+      { actions: ['suppliers.read'], resources: ['erp/suppliers/S-100'], args: [] },
+      {
+        actions: ['orders.create'],
+        resources: ['erp/orders'],
+        args: ['amount'],
+        constraints: { amount: { max: 5000 } },
+      },
+      {
+        actions: ['suppliers.rate'],
+        resources: ['erp/suppliers/S-100'],
+        args: [],
+        check: 'online',
+      },
+    ]),
+    lineage: [],
+    depth: { used: 0, max: 2 },
+    rev: { epoch: EPOCH, seq: state.seq },
+    status: { idx: 1, uri: `${ISSUER}/status/1` },
+    policy: { version: 'v1', decision: random() },
+    confirmation: { jkt: holder.kid },
+    links: false,
+    ...partial,
+  });
+  const sign = (capability: Capability, key = issuerKey) =>
+    key.sign({ typ: 'at+jwt' }, capabilityPayload(capability));
+  const prove = (token: string, partial: Partial<Parameters<typeof createProof>[0]> = {}) =>
+    createProof({
+      signer: holder,
+      method: 'GET',
+      url: URL_CALLED,
+      accessToken: token,
+      nowSeconds: nowSeconds(),
+      jti: random(),
+      ...partial,
+    });
+  const present = (token: string, partial: Partial<Presented> = {}): Presented => ({
+    authorization: `DPoP ${token}`,
+    proof: prove(token),
+    method: 'GET',
+    url: URL_CALLED,
+    ...partial,
+  });
+
+  return {
+    deps,
+    state,
+    published,
+    issuerKey,
+    holder,
+    newSigner: signer,
+    start,
+    hearFeed,
+    beat,
+    entry,
+    claims,
+    sign,
+    prove,
+    present,
+  };
+}
+
+export const READ = { action: 'suppliers.read', resource: 'erp/suppliers/S-100', args: {} };
+export const RATE = { action: 'suppliers.rate', resource: 'erp/suppliers/S-100', args: {} };
+
+function importKey(signer: Signer) {
+  return importVerifyKey(signer.publicJwk);
+}
