@@ -35,7 +35,10 @@ export const tenantBody = closed({
   id,
   idps: Type.Array(closed({ issuer: text(2_048) }), { maxItems: 8 }),
   /** Role of an administrator → groups of the registry that have it. */
-  admin_groups: Type.Record(oneOf('remit-admin', 'remit-auditor'), Type.Array(id)),
+  admin_groups: closed({
+    'remit-admin': Type.Optional(Type.Array(id, { maxItems: 64 })),
+    'remit-auditor': Type.Optional(Type.Array(id, { maxItems: 64 })),
+  }),
 });
 export type TenantBody = Static<typeof tenantBody>;
 
