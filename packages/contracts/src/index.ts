@@ -36,6 +36,7 @@ export {
   policyEvent,
   verdict,
 } from './decision.ts';
+export { type DevFile, devFile } from './dev-file.ts';
 export { ContractError, type ContractErrorCode } from './error.ts';
 export { isWireErrorCode, WIRE_ERRORS, type WireErrorCode } from './errors.ts';
 export { decodeSubjectToken, encodeSubjectToken, nodeName, tenantId } from './ids.ts';

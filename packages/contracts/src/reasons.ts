@@ -68,9 +68,11 @@ export const REASONS = {
 
   registry_unavailable: 'The registry could not be asked.',
   pdp_unavailable: 'The PDP could not be asked.',
+  idp_unavailable: "The keys of the user's identity provider could not be had.",
   revocation_unavailable: 'The revocation service could not be asked.',
   audit_unavailable: 'The record of this call could not be kept, so it does not happen.',
-  overloaded: 'A limit of the enforcement point is reached, so nothing more is allowed for a moment.',
+  overloaded:
+    'A limit of the enforcement point is reached, so nothing more is allowed for a moment.',
   internal: 'Something failed inside, so nothing is allowed.',
 } as const;
 
