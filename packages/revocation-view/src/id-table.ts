@@ -6,7 +6,7 @@ export const NEVER = 0xffff_ffff;
 
 /** Revoked ids. Most are 128 random bits, which take 29 bytes a slot; any other id goes to a Map. */
 export type IdTable = {
-  /** Keeps the lowest sequence and the latest end of an id. `ends` in epoch seconds, or NEVER. */
+  /** Keeps the lowest sequence, with its mark, and the latest end of an id. `ends` in epoch seconds, or NEVER. */
   add(id: string, entry: IdEntry): void;
   has(id: string): boolean;
   get(id: string): IdEntry | undefined;
@@ -99,7 +99,10 @@ export function createIdTable(prefix: string, seed: number): IdTable {
       }
       const slot = locate(slots);
       if (slot >= 0) {
-        slots.seqs[slot] = Math.min(slots.seqs[slot] as number, entry.seq);
+        if (entry.seq < (slots.seqs[slot] as number)) {
+          slots.seqs[slot] = entry.seq;
+          slots.marks[slot] = entry.mark;
+        }
         slots.ends[slot] = Math.max(slots.ends[slot] as number, entry.ends);
         return;
       }
@@ -135,11 +138,8 @@ export function createIdTable(prefix: string, seed: number): IdTable {
 
 function merge(known: IdEntry | undefined, entry: IdEntry): IdEntry {
   if (!known) return { ...entry };
-  return {
-    seq: Math.min(known.seq, entry.seq),
-    ends: Math.max(known.ends, entry.ends),
-    mark: known.mark,
-  };
+  const first = entry.seq < known.seq ? entry : known;
+  return { ...first, ends: Math.max(known.ends, entry.ends) };
 }
 
 /** Reads an id's 128 bits into `key`. False for any other text, so that two ids never share a key. */

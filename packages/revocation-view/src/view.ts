@@ -60,6 +60,8 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
   let putBack = false;
   /** When the head was last raised; null while that call carried no time. */
   let raisedAtMs: number | null = null;
+  /** A snapshot or `since` came from another epoch: only a head says which one is now. */
+  let foreignAnswer = false;
   let sweptMs = 0;
   let epochsEnded = 0;
   let gapsBefore = 0;
@@ -133,6 +135,7 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
       advance(() => log.raise(answer.seq), receivedAtMs);
       if (answer.seq === 0 && log.head() === 0) log.cover(0);
       if (!putBack) certifiedMs = Math.max(certifiedMs ?? 0, answer.time);
+      foreignAnswer = false;
       doubts.settle(sentAtMs, answer.epoch);
       sweep(receivedAtMs);
       return true;
@@ -141,7 +144,10 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
     applySnapshot: (pages) => {
       const seq = wholeSnapshot(pages);
       const first = pages[0] as SnapshotResponse;
-      if (epoch === undefined || first.epoch !== epoch) return false;
+      if (first.epoch !== epoch) {
+        foreignAnswer = true;
+        return false;
+      }
       for (const page of pages) {
         for (const entry of page.entries) {
           if (entry.epoch !== epoch || entry.seq > seq) {
@@ -157,7 +163,10 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
     },
 
     applySince: (response) => {
-      if (epoch === undefined || response.epoch !== epoch) return false;
+      if (response.epoch !== epoch) {
+        foreignAnswer = true;
+        return false;
+      }
       for (const entry of response.entries) if (entry.epoch === epoch) learn(entry, null);
       advance(() => log.raise(response.head), null);
       return true;
@@ -217,7 +226,7 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
     needs: (nowMs) => {
       const tied = clock.tied();
       if (epoch === undefined || tied === undefined) return { want: 'head' };
-      if (doubts.stands() || doubts.asks()) return { want: 'head' };
+      if (foreignAnswer || doubts.stands() || doubts.asks()) return { want: 'head' };
       const applied = log.applied();
       if (applied === undefined || log.head() - applied > MAX_SINCE) return { want: 'snapshot' };
       if (log.head() > applied) return { want: 'since', after: applied, epoch };
