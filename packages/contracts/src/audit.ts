@@ -128,6 +128,10 @@ export const auditMark = closed({
 });
 export type AuditMark = Static<typeof auditMark>;
 
+/** A signed checkpoint on its way to witnesses and archives: a C2SP note, which is signed itself. */
+export const checkpointMessage = closed({ tenant: text(31), time: count, note: text(65_536) });
+export type CheckpointMessage = Static<typeof checkpointMessage>;
+
 /** Commits to a value under a salt of 16 bytes (base64url). */
 export function commit(salt: string, value: unknown): Commitment {
   const hash = createHash('sha256')
