@@ -133,7 +133,7 @@ export async function createPep(options: PepOptions): Promise<Pep> {
     (await createRecorder({
       bus,
       producer: {
-        service: 'pep',
+        service: bus.user,
         instance: options.instance ?? bus.instance,
         version: options.version ?? '0.1.0',
       },

@@ -79,9 +79,9 @@ export function countRecords(recorder: Recorder, metrics: Metrics): Recorder {
   const records = metrics.counter('remit_records_total', 'Audit records by where they were kept.');
   return {
     ...recorder,
-    record: async (input) => {
+    record: async (tenant, input) => {
       try {
-        const kept = await recorder.record(input);
+        const kept = await recorder.record(tenant, input);
         records.add({ home: kept.home });
         return kept;
       } catch (error) {

@@ -259,7 +259,7 @@ function openRecorder(
     producer: { service: config.natsUser ?? name, instance, version },
     spoolDir: config.spoolDir,
     clock,
-    markKeys: trust.keys.audit_mark,
+    markVerifier: createVerifier(trust.keys.audit_mark),
   });
   lifecycle.onStop('recorder', 'recorder', () => recorder.close());
   void health;
