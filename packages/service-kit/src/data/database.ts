@@ -78,6 +78,8 @@ export async function createDatabase<DB>(options: DatabaseOptions): Promise<Data
       '-c timezone=UTC',
     ].join(' '),
   });
+  // The pool listens only while a connection is idle; one that breaks in use would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection broke'));
   const db = new Kysely<DB>({ dialect: new PostgresDialect({ pool: discardBroken(pool) }) });
   const hooks = new WeakMap<Transaction<DB>, (() => void)[]>();
@@ -104,7 +106,7 @@ export async function createDatabase<DB>(options: DatabaseOptions): Promise<Data
 
   const database: Database<DB> = {
     db,
-    withTenant: (tenant, fn, transaction) =>
+    withTenant: async (tenant, fn, transaction) =>
       run({ name: 'remit.tenant', value: tenantId(tenant) }, fn, transaction),
     withSystem: (fn, transaction) => run({ name: 'remit.system', value: 'on' }, fn, transaction),
     afterCommit: (trx, fn) => {

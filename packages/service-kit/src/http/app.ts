@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { closed } from '@remit/contracts';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { wireError } from '../errors.ts';
 import type { Health } from '../process/health.ts';
 import type { Logger } from '../process/log.ts';
@@ -51,7 +51,7 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   const { log, metrics, health, publicUrl, bodyLimitBytes = 65_536 } = options;
   const app = fastify({
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyLimitBytes,
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',

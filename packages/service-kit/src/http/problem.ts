@@ -58,5 +58,5 @@ export function sendError(
     .code(status)
     .headers({ ...error.headers })
     .header('content-type', contentType)
-    .send(payload);
+    .send(Buffer.from(payload)); // bytes: Fastify would add a charset to text
 }
