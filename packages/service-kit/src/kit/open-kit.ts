@@ -109,9 +109,11 @@ export async function openKit<DB>(options: {
       version,
       instance,
       config,
-      clock,
+      // its own clock has microseconds
+      clock: deps.clock,
       bus,
-      trust,
+      markVerifier: verifiers.audit_mark,
+      log,
       lifecycle,
       health,
       metrics,
@@ -244,24 +246,34 @@ async function openBus(parts: Parts & { name: string; instance: string }): Promi
 }
 
 function openRecorder(
-  parts: Omit<Parts, 'log'> & {
+  parts: Parts & {
     name: string;
     version: string;
     instance: string;
-    clock: Clock;
+    clock: Clock | undefined;
     bus: Bus;
-    trust: TrustFile;
+    markVerifier: Verifier;
   },
 ): Recorder {
-  const { name, version, instance, config, clock, bus, trust, lifecycle, health, metrics } = parts;
+  const { name, version, instance, config, clock, bus, markVerifier, log } = parts;
   const recorder = createRecorder({
     bus,
     producer: { service: config.natsUser ?? name, instance, version },
     spoolDir: config.spoolDir,
-    clock,
-    markVerifier: createVerifier(trust.keys.audit_mark),
+    markVerifier,
+    log,
+    ...(clock ? { clock } : {}),
   });
-  lifecycle.onStop('recorder', 'recorder', () => recorder.close());
-  void health;
+  parts.lifecycle.onStop('recorder', 'recorder', recorder.close);
+  parts.health.add('audit spool', () => {
+    if (recorder.stats().broken) throw new NotReady('audit records cannot be written to the disk');
+  });
+  const { metrics } = parts;
+  metrics.gauge('remit_spool_records', 'Audit records that no commit mark has passed.', () => {
+    return recorder.stats().pending;
+  });
+  metrics.gauge('remit_spool_bytes', 'Bytes of these records on the disk.', () => {
+    return recorder.stats().liveBytes;
+  });
   return countRecords(recorder, metrics);
 }
