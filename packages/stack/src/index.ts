@@ -38,3 +38,12 @@ export {
   generateRoles,
   repositoryRoot,
 } from './stack/generators.ts';
+export { removeStack, type StackPlan } from './stack/plan.ts';
+export type { Program } from './stack/programs.ts';
+export {
+  type ExtraContext,
+  type Stack,
+  type StackFiles,
+  type StackOptions,
+  startStack,
+} from './stack/start-stack.ts';

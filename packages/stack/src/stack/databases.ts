@@ -4,10 +4,53 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { StackError } from '../error.ts';
-import { repositoryRoot } from './generators.ts';
+import type { RunningPostgres } from '../servers/postgres.ts';
+import { type DatabaseFiles, repositoryRoot } from './generators.ts';
 
 const run = promisify(execFile);
 const MIGRATION_TIMEOUT_MS = 60_000;
+const NAME = /^[a-z][a-z0-9_]{0,62}$/;
+const PASSWORD = /^[A-Za-z0-9_-]{24,}$/;
+
+/** Makes every role, and the services' database with its schemas. May run again. */
+export async function prepareCluster(
+  postgres: RunningPostgres,
+  roles: DatabaseFiles,
+  database: string,
+): Promise<void> {
+  await runSql(postgres.superuserUrl(), roles.rolesSql);
+  await createIfMissing(postgres, database);
+  await runSql(postgres.superuserUrl(database), roles.schemasSql);
+}
+
+/** Makes a database that belongs to a role of the same name. May run again. */
+export async function ensureDatabase(
+  postgres: RunningPostgres,
+  { name, password }: { name: string; password: string },
+): Promise<void> {
+  if (!NAME.test(name) || !PASSWORD.test(password)) throw new RangeError(`${name} is no database`);
+  await runSql(
+    postgres.superuserUrl(),
+    `do $$ begin create role ${name}; exception when duplicate_object then null; end $$;
+     alter role ${name} login nosuperuser nocreatedb nocreaterole nobypassrls password '${password}'`,
+  );
+  await createIfMissing(postgres, name);
+  await runSql(
+    postgres.superuserUrl(),
+    `alter database ${name} owner to ${name}; revoke all on database ${name} from public`,
+  );
+}
+
+async function createIfMissing(postgres: RunningPostgres, database: string): Promise<void> {
+  const client = new pg.Client({ connectionString: postgres.superuserUrl() });
+  await client.connect();
+  try {
+    const found = await client.query('select 1 from pg_database where datname = $1', [database]);
+    if (found.rows.length === 0) await client.query(`create database ${database}`);
+  } finally {
+    await client.end();
+  }
+}
 
 /** Runs SQL over a connection of its own. */
 export async function runSql(connectionString: string, sql: string): Promise<void> {
@@ -38,10 +81,13 @@ export function serviceRoles(service: string): { owner: string; app: string } {
 
 /**
  * Runs a service's migrations as the owner of its schema, in a process of its own. A service without
- * `src/migrate.ts` has none. Throws StackError `MIGRATION_FAILED` with what it said.
+ * such a program has none. Throws StackError `MIGRATION_FAILED` with what it said.
  */
-export async function migrate(service: string, ownerUrl: string): Promise<void> {
-  const program = join(repositoryRoot, 'services', service, 'src', 'migrate.ts');
+export async function migrate(
+  service: string,
+  ownerUrl: string,
+  program = join(repositoryRoot, 'services', service, 'src', 'migrate.ts'),
+): Promise<void> {
   if (!existsSync(program)) return;
   try {
     await run(process.execPath, [program], {

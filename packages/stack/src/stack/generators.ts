@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -51,6 +52,8 @@ export type DatabaseFiles = {
   /** In each database, as superuser. */
   schemasSql: string;
   password(role: string): string;
+  /** The password of a database outside the services', made when first asked for and kept. */
+  extraPassword(name: string): string;
 };
 
 /** Makes the roles' passwords and SQL below `dir` with the generator of `infra`. Passwords that exist are kept. */
@@ -67,6 +70,13 @@ export async function generateRoles(dir: string): Promise<DatabaseFiles> {
         throw new StackError('GENERATOR_FAILED', `there is no database role ${role}.`);
       }
       return password;
+    },
+    extraPassword(name) {
+      const file = join(dir, `extra-${name}`);
+      if (!existsSync(file)) {
+        writeFileSync(file, randomBytes(24).toString('base64url'), { mode: 0o600 });
+      }
+      return readFileSync(file, 'utf8');
     },
   };
 }
