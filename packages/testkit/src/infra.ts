@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TrustFile } from '@remit/contracts';
@@ -44,6 +44,23 @@ export type TestInfraOptions = {
 
 export type Credentials = { user: string; seed: string; seedFile: string };
 
+/** What every service's configuration holds, in the names of its schema. */
+export type ServiceConfig = {
+  httpHost: string;
+  httpPort: number;
+  publicUrl: string;
+  databaseUrl: string;
+  natsUrl: string;
+  natsUser: string;
+  natsSeed: string;
+  trustFile: string;
+  spoolDir: string;
+  logLevel: 'fatal';
+  production: boolean;
+  /** The run's PostgreSQL is fast instead of durable. */
+  insecureDatabase: boolean;
+};
+
 export type TestInfra = AsyncDisposable & {
   readonly natsUrl: string;
   readonly nats: RunningNats;
@@ -60,6 +77,8 @@ export type TestInfra = AsyncDisposable & {
   trust(): TrustFile;
   readonly trustFile: string;
   readonly tmpDir: string;
+  /** The configuration of a service that was asked for, for its `build`; add its own fields. */
+  serviceConfig(service: string, publicUrl?: string): ServiceConfig;
   /** A fault proxy in front of a nats:// or postgres:// URL, and the URL through it. */
   throughProxy(url: string): Promise<{ url: string; proxy: TcpProxy }>;
   /** Puts PEPs on the running bus, by writing its configuration again and SIGHUP. */
@@ -133,6 +152,24 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
       trust: () => trust,
       trustFile,
       tmpDir,
+      serviceConfig(service, publicUrl = `http://${service}.test`) {
+        const spoolDir = join(tmpDir, 'spool', service);
+        mkdirSync(spoolDir, { recursive: true, mode: 0o700 });
+        return {
+          httpHost: '127.0.0.1',
+          httpPort: 0,
+          publicUrl,
+          databaseUrl: databaseOf(service).url,
+          natsUrl: started().nats.url,
+          natsUser: service,
+          natsSeed: read(service, join(started().dir, 'seeds', 'REMIT', `${service}.seed`)).seed,
+          trustFile,
+          spoolDir,
+          logLevel: 'fatal',
+          production: false,
+          insecureDatabase: true,
+        };
+      },
       async throughProxy(url) {
         const target = new URL(url);
         const proxy = await startTcpProxy({ target: { port: Number(target.port) } });
