@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { meet, parseOperation, permits, scope, within } from './index.ts';
 import { testPair } from './test-support/arbitraries.ts';

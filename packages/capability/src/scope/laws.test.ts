@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   meet,
@@ -39,9 +39,10 @@ const pair = written.chain((parent) =>
   ),
 );
 
-// Each law goes red when its function is broken: tried by letting `meetParts` forget the overlaps
-// (permits/meet), `testsWithin` forget `max` (within/permits), `normalRule` keep an uncovered path
-// (meet within both) and `narrower` skip `within`.
+// Each goes red when its function is broken; tried: `argsWithin` says yes always (five laws),
+// `ruleImplied` forgets `optional` (narrower) or sure absence (reflexive, greatest), `meetArgs` keeps
+// one side only (exact, order), `meetRules` makes a demanded argument absent (greatest), `permits`
+// takes an online permission first (naive reading). Single tests: constraint.test.ts, pattern.test.ts.
 describe('the algebra', () => {
   it('admits exactly what the naive reading of the written permissions admits', () => {
     const seen = tally('hit', 'action', 'resource', 'args', 'constraint');

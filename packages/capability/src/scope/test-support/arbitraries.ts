@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { WrittenOperation, WrittenPermission, WrittenTests } from './naive.ts';
 import { tightenTests } from './narrow.ts';
 
@@ -187,10 +187,10 @@ const anywhere: fc.Arbitrary<WrittenOperation> = fc
     resource: fc.array(literal, { maxLength: 3 }).map((list) => ['erp', ...list].join('/')),
     given: fc.array(fc.tuple(path, fc.oneof(value, oddNumber)), { maxLength: 2 }),
   })
-  .map(({ given, ...names }) => {
+  .map(({ given, ...named }) => {
     const found: Record<string, unknown> = {};
     for (const [where, what] of given) put(found, where.split('.'), what);
-    return { ...names, args: found };
+    return { ...named, args: found };
   });
 
 /** Of one permission: inside it, or one step beside it. */
@@ -227,7 +227,12 @@ export function operationNear(boxes: WrittenPermission[]): fc.Arbitrary<WrittenO
   return fc.oneof({ weight: hits.length === 0 ? 1 : 2, arbitrary: anywhere }, ...hits);
 }
 
-const wholeTests = tests.map(({ optional: _, ...found }) => found).filter((found) => !found.absent);
+const wholeTests = tests
+  .map((found) => {
+    const { optional: _, ...rest } = found;
+    return rest;
+  })
+  .filter((found) => !found.absent);
 /** Two lists of tests that often share a kind, and values near both. */
 export const testPair = fc
   .tuple(wholeTests, wholeTests, fc.nat(3), fc.nat(29))

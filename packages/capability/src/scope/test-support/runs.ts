@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 /** 1,000 runs at the desk, 5,000 in CI. `REMIT_FC_SEED` replays a seed that a run printed. */
 export const RUNS = process.env['CI'] === 'true' ? 5000 : 1000;
