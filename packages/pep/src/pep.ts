@@ -130,7 +130,7 @@ export async function createPep(options: PepOptions): Promise<Pep> {
   refreshing.unref();
   const recorder =
     options.recorder ??
-    (await createRecorder({
+    createRecorder({
       bus,
       producer: {
         service: bus.user,
@@ -139,7 +139,7 @@ export async function createPep(options: PepOptions): Promise<Pep> {
       },
       spoolDir: options.spoolDir,
       markVerifier: createVerifier({ keys: trust.keys.audit_mark }),
-    }));
+    });
 
   const deps: DecideDeps = {
     tenant,

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { createPep } from '@remit/pep';
+import { buildErp } from './app.ts';
+import { createErpStore } from './store.ts';
+
+/** A setting of this instance; the stack of the demo gives them all. */
+function setting(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set`);
+  return value;
+}
+
+const store = createErpStore(setting('ERP_DATABASE_URL'));
+await store.prepare();
+const pep = await createPep({
+  tenant: setting('ERP_TENANT'),
+  audience: setting('ERP_AUDIENCE'),
+  trust: setting('ERP_TRUST_FILE'),
+  nats: {
+    url: setting('ERP_NATS_URL'),
+    user: setting('ERP_NATS_USER'),
+    seed: readFileSync(setting('ERP_NATS_SEED_FILE'), 'utf8').trim(),
+  },
+  spoolDir: setting('ERP_SPOOL_DIR'),
+  readyTimeoutMs: 25_000,
+});
+const app = await buildErp({ pep, store });
+await app.listen({ host: '127.0.0.1', port: Number(setting('ERP_PORT')) });
+
+const parent = process.ppid;
+let stopping = false;
+async function stop(): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  await app.close();
+  await pep.close();
+  await store.close();
+  process.exit(0);
+}
+process.on('SIGTERM', () => void stop());
+process.on('SIGINT', () => void stop());
+setInterval(() => {
+  if (process.ppid !== parent) void stop();
+}, 500).unref();

@@ -1,0 +1,66 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { listenForStop, repositoryRoot, StackError } from '@remit/stack';
+import { createNarrator } from './narrate.ts';
+import { resetDemoStack, startDemoStack } from './stack.ts';
+
+const { values } = parseArgs({
+  options: {
+    without: { type: 'string', multiple: true, default: [] },
+    reset: { type: 'boolean', default: false },
+  },
+});
+const narrate = createNarrator(process.stdout);
+const stop = listenForStop();
+const home = join(repositoryRoot, '.remit');
+const dir = join(home, 'stack');
+
+/** Brings the stack up on fixed ports, writes `.remit/dev.json` and stays until it is asked to stop. */
+async function main(): Promise<number> {
+  if (values.reset) resetDemoStack(dir);
+  const starting = startDemoStack({
+    dir,
+    ports: 'fixed',
+    without: values.without,
+    onProgress: narrate.progress,
+  });
+  const started = await Promise.race([starting, stop.promise.then(() => undefined)]);
+  if (!started) {
+    await starting.then(
+      ({ stack }) => stack.stopAll(),
+      () => undefined,
+    );
+    return stop.asked?.exitCode ?? 1;
+  }
+  const { stack, dev } = started;
+  const ended = Promise.withResolvers<string>();
+  stack.processes.onUnexpectedExit(({ name, logFile }) =>
+    ended.resolve(`${name} ended by itself; its log is ${logFile}`),
+  );
+  mkdirSync(home, { recursive: true });
+  writeFileSync(join(home, 'dev.json'), `${JSON.stringify(dev, null, 2)}\n`, { mode: 0o600 });
+  narrate.end([
+    ...Object.entries(dev.urls).map(([name, url]) => `${name.padEnd(11)} ${url}`),
+    `${'nats'.padEnd(11)} ${dev.nats.url} (nats-server ${stack.natsServer.version})`,
+    '',
+    ...dev.examples.map(({ says, command }) => `${says}: ${command}`),
+    '',
+    'Running. Ctrl-C stops everything.',
+  ]);
+  const why = await Promise.race([stop.promise.then(() => undefined), ended.promise]);
+  if (why) process.stderr.write(`remit: ${why}\n`);
+  await stack.stopAll();
+  return why ? 1 : 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(
+    `remit: ${error instanceof StackError ? error.message : (error as Error).stack}\n`,
+  );
+  process.exitCode = 1;
+} finally {
+  stop.dispose();
+}

@@ -1,0 +1,52 @@
+import { parseArgs } from 'node:util';
+import { listenForStop, StackError } from '@remit/stack';
+import { createNarrator } from './narrate.ts';
+import { startDemoStack } from './stack.ts';
+import { tell } from './tell.ts';
+import { openWorld } from './world.ts';
+
+const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
+const narrate = createNarrator(values.json ? process.stderr : process.stdout);
+const stop = listenForStop();
+
+/** Starts everything, tells the story, and leaves nothing behind, whatever happens. */
+async function main(): Promise<number> {
+  const startedAt = performance.now();
+  const starting = startDemoStack({ ports: 'free', onProgress: narrate.progress });
+  const started = await Promise.race([starting, stop.promise.then(() => undefined)]);
+  if (!started) {
+    // What is half started is stopped as soon as it stands, or has stopped itself.
+    await starting.then(
+      ({ stack }) => stack.stopAll(),
+      () => undefined,
+    );
+    return stop.asked?.exitCode ?? 1;
+  }
+  const { stack, dev } = started;
+  const world = openWorld(dev, narrate);
+  try {
+    const report = await Promise.race([tell(world, narrate), stop.promise.then(() => undefined)]);
+    if (!report) return stop.asked?.exitCode ?? 1;
+    const { steps, audit, revocation } = report;
+    narrate.end([
+      `${steps.filter((step) => step.ok).length} of ${steps.length} steps as expected, ${audit.records} records ${audit.verified ? 'verified' : 'NOT verified'}, ` +
+        `revoked to refused in ${revocation.ackToRefusedMs ?? '?'} ms, ${Math.round((performance.now() - startedAt) / 100) / 10} s in all.`,
+    ]);
+    if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+    return report.ok ? 0 : 1;
+  } finally {
+    await world.close().catch(() => undefined);
+    await stack.stopAll();
+  }
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(
+    `remit: ${error instanceof StackError ? error.message : (error as Error).stack}\n`,
+  );
+  process.exitCode = 1;
+} finally {
+  stop.dispose();
+}
