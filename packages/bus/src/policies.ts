@@ -58,6 +58,8 @@ export const BUS_TIMES = {
   apiTimeoutMs: 2_000,
   /** A flush, and a drain while closing. */
   flushTimeoutMs: 2_000,
+  /** Requests in work when a callee stops; what takes longer goes without an answer. */
+  stopTimeoutMs: 2_000,
   /** Pull requests of a consumer, and the silence after which its loop is rebuilt. */
   pullExpiresMs: 5_000,
   pullHeartbeatMs: 1_000,

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Msg } from '@nats-io/transport-node';
 import {
   ContractError,
@@ -20,6 +21,7 @@ import {
 } from '@remit/contracts';
 import { BusError } from './error.ts';
 import type { Link } from './link.ts';
+import { BUS_TIMES } from './policies.ts';
 import type { Signer } from './signer.ts';
 
 const REPLY_TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
@@ -59,7 +61,7 @@ export type Served = {
   readonly callee: string;
   readonly methods: readonly string[];
   stats(): Readonly<Record<string, EndpointStats>>;
-  /** Takes no further request and waits for the ones in work. */
+  /** Takes no further request and waits for the ones in work, 2 s at most. */
   stop(): Promise<void>;
 };
 
@@ -139,6 +141,13 @@ export function serve<C extends Callee>(
     return conform(declared.response, await handler({ tenant, caller }, body));
   }
 
+  function start(job: Promise<void>, { method, tenant }: RpcSubject): void {
+    inWork.add(job);
+    job
+      .catch((cause: unknown) => report(cause, { method, tenant }))
+      .finally(() => inWork.delete(job));
+  }
+
   const subscription = link.nc.subscribe(subjects.rpcServed(callee), {
     queue: callee,
     callback(error, message) {
@@ -165,15 +174,7 @@ export function serve<C extends Callee>(
         );
         return;
       }
-      const job = work(message, subject, reply);
-      inWork.add(job);
-      job.then(
-        () => inWork.delete(job),
-        (cause: unknown) => {
-          inWork.delete(job);
-          report(cause, { method: subject.method, tenant: subject.tenant });
-        },
-      );
+      start(work(message, subject, reply), subject);
     },
   });
 
@@ -186,9 +187,16 @@ export function serve<C extends Callee>(
         if (link.status() === 'connected') await subscription.drain();
         else subscription.unsubscribe();
       }
-      await Promise.allSettled(inWork);
+      await settledWithin(inWork, BUS_TIMES.stopTimeoutMs);
     },
   };
+}
+
+async function settledWithin(work: Iterable<Promise<unknown>>, limitMs: number): Promise<void> {
+  const halt = new AbortController();
+  const late = wait(limitMs, undefined, { signal: halt.signal }).catch(() => {});
+  await Promise.race([Promise.allSettled(work), late]);
+  halt.abort();
 }
 
 /** Whether an answer may go there: below the caller's own replies from this callee, or the server's. */
