@@ -30,6 +30,7 @@ export { waitUntil, waitUntilReady } from './process/wait.ts';
 export { type RunningNats, startNats } from './servers/nats.ts';
 export { type RunningPostgres, startPostgres } from './servers/postgres.ts';
 export { databaseUrl, migrate, runSql, serviceRoles } from './stack/databases.ts';
+export { readDevFile, writeDevFile } from './stack/dev-file.ts';
 export {
   type BusFiles,
   type BusMembers,

@@ -26,9 +26,12 @@ export type EnsureNatsOptions = {
   /** One line per step: what is done and why it went on. Default: silent. */
   say?: (line: string) => void;
   env?: NodeJS.ProcessEnv;
+  /** Where it may be fetched from, in this order. Default: the official release, then Debian's suites. */
+  sources?: readonly NatsSource[];
 };
 
-type Source = { name: string; fetch: (into: string) => Promise<string> };
+/** Fetches a nats-server into a folder and gives the path of its binary there. */
+export type NatsSource = { name: string; fetch: (into: string) => Promise<string> };
 
 /**
  * A nats-server to run, in this order: `REMIT_NATS_SERVER`, the one on PATH, what is in the cache, the
@@ -75,7 +78,7 @@ export async function ensureNatsServer(options: EnsureNatsOptions = {}): Promise
   }
 
   const cache = join(cacheDir(env), 'nats-server');
-  const candidates = sources().map((source) => ({
+  const candidates = (options.sources ?? defaultSources()).map((source) => ({
     source,
     home: join(cache, source.name.replaceAll(/[^a-z0-9.]+/gi, '-')),
   }));
@@ -103,7 +106,7 @@ export async function ensureNatsServer(options: EnsureNatsOptions = {}): Promise
   );
 }
 
-function sources(): Source[] {
+function defaultSources(): NatsSource[] {
   return [
     { name: `official release ${OFFICIAL_VERSION}`, fetch: downloadOfficialNats },
     ...DEBIAN_SUITES.map((suite) => ({
@@ -114,7 +117,7 @@ function sources(): Source[] {
 }
 
 /** Fetches beside the cache's place and moves it there, so that a place is complete or absent. */
-async function fetchInto(cache: string, home: string, source: Source): Promise<void> {
+async function fetchInto(cache: string, home: string, source: NatsSource): Promise<void> {
   await mkdir(cache, { recursive: true, mode: 0o755 });
   const work = await mkdtemp(join(cache, '.fetch-'));
   try {

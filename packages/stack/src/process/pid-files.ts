@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve, sep } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 /** What is needed to end, later and from another process, what a killed supervisor left. */
@@ -95,7 +95,7 @@ export function signalGroup(pid: number, signal: NodeJS.Signals): void {
 
 /** Removes a folder only when it is one of ours below the system's temporary folder. */
 export function removeTemporary(folder: string): void {
-  if (!resolve(folder).startsWith(join(tmpdir(), 'remit-')) || folder.includes(`${sep}..`)) return;
+  if (!resolve(folder).startsWith(join(tmpdir(), 'remit-'))) return;
   rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 }
 
