@@ -1,0 +1,88 @@
+import { durables, streams } from '@remit/contracts';
+import { type App, type KitDeps, openKit, readSigner } from '@remit/service-kit';
+import type { FastifyInstance } from 'fastify';
+import { createMarks } from './bus/marks.ts';
+import { createCheckpointer } from './checkpoint/checkpointer.ts';
+import { readCheckpointKeys } from './checkpoint/keys.ts';
+import { openOutsideStore } from './checkpoint/outside.ts';
+import type { AuditConfig } from './config.ts';
+import { createGuard } from './http/guard.ts';
+import { ledgerRoutes } from './http/ledger.ts';
+import { recordRoutes } from './http/records.ts';
+import { createGapWatch } from './ingest/gap-watch.ts';
+import { createIngest } from './ingest/ingest.ts';
+import type { AuditTables } from './store/tables.ts';
+
+export const VERSION = '0.1.0';
+
+/**
+ * Builds the audit service: the only writer of the ledger. Consumes the stream AUDIT into it, says
+ * what is committed, signs its heads, answers auditors. Used by main and by tests.
+ */
+export async function build(
+  config: AuditConfig,
+  deps: KitDeps = {},
+): Promise<App & { http: FastifyInstance }> {
+  const kit = await openKit<AuditTables>({ name: 'audit', version: VERSION, config, deps });
+  const { bus, clock, database, http, lifecycle, log, metrics, people, recorder, trust } = kit;
+  try {
+    const signer = readSigner(config.busSignerFile);
+    const keys = readCheckpointKeys(config.checkpointSignerFile, trust, clock);
+    const outside = await openOutsideStore(config.checkpointDir);
+    const marks = createMarks({ database, bus, signer, clock, log, metrics });
+    const checkpointer = createCheckpointer({
+      database,
+      bus,
+      busSigner: signer,
+      keys,
+      outside,
+      clock,
+      log,
+      metrics,
+      everyRecords: config.checkpointRecords,
+      everySeconds: config.checkpointSeconds,
+    });
+    const gaps = createGapWatch({ database, log, metrics, gapSeconds: config.gapSeconds });
+    const ingest = createIngest({
+      database,
+      log,
+      metrics,
+      onCommitted: async (appended, touched) => {
+        for (const { tenant, size } of appended) checkpointer.committed(tenant, size);
+        await marks.committed(touched);
+      },
+    });
+    let waiting = 0;
+    metrics.gauge('remit_audit_pending', 'Messages of the stream not read yet.', () => waiting);
+
+    const guard = createGuard({ people, recorder });
+    recordRoutes(http, { database, guard });
+    ledgerRoutes(http, { database, guard, keys, outside, checkpointer, metrics });
+    kit.publishKeys(() => [signer, { ...signer, publicJwks: () => ({ keys: keys.publicJwks() }) }]);
+
+    return kit.app({
+      start: async () => {
+        await bus.ensureStream(streams.AUDIT, { replicas: config.streamReplicas });
+        for (const siem of config.siemDurables.split(',')) {
+          await bus.ensureConsumer(durables.auditSiem.stream, siem);
+        }
+        const { stream, durable } = durables.auditIngest;
+        const consumption = bus.consume({ stream, durable, consumer: {} }, async (messages) => {
+          await ingest(messages);
+          waiting = messages.at(-1)?.pending ?? 0;
+        });
+        lifecycle.onStop('consumers', 'ingest', () => consumption.stop());
+        marks.start();
+        checkpointer.start();
+        gaps.start();
+        lifecycle.onStop('recorder', 'marks', () => marks.stop());
+        lifecycle.onStop('recorder', 'checkpoints', () => checkpointer.stop());
+        lifecycle.onStop('consumers', 'gaps', () => gaps.stop());
+        await consumption.ready;
+      },
+    });
+  } catch (error) {
+    await lifecycle.stop();
+    throw error;
+  }
+}

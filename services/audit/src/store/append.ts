@@ -1,0 +1,153 @@
+import {
+  appendLeaf,
+  decodeEdge,
+  type Edge,
+  emptyEdge,
+  encodeEdge,
+  TILE_HEIGHT,
+  type TreeNode,
+} from '@remit/ledger';
+import { type Insertable, sql, type Transaction } from 'kysely';
+import type { Admitted, Refused } from '../ingest/admit.ts';
+import { derive } from './derive.ts';
+import { countNumbers, type SeenNumber } from './numbers.ts';
+import { keepConflict, keepRefused } from './quarantine.ts';
+import type { AuditTables, RecordsTable } from './tables.ts';
+
+type Trx = Transaction<AuditTables>;
+
+/** What a batch did to one tenant's ledger. */
+export type Appended = {
+  readonly tenant: string;
+  readonly records: readonly Admitted[];
+  readonly duplicates: number;
+  readonly conflicts: readonly Admitted[];
+  readonly size: number;
+};
+
+/** A lock of its own number space, so that it can't meet another advisory lock by accident. */
+const WRITER_LOCK = 0x72656d69;
+/** Rows per statement: a statement has at most 65,535 parameters. */
+const ROWS = 1_000;
+
+/**
+ * Makes this transaction the only writer of a tenant's ledger until it ends, and lets it see that
+ * tenant's rows. A transaction that enters several tenants does so in the order of their names.
+ */
+export async function enterTenant(trx: Trx, tenant: string): Promise<void> {
+  await sql`select set_config('remit.tenant', ${tenant}, true)`.execute(trx);
+  await sql`select pg_advisory_xact_lock(${WRITER_LOCK}, hashtext(${tenant}))`.execute(trx);
+}
+
+/**
+ * Appends a tenant's part of a batch, in its order: the next sequences, bytes, leaf hashes, the tree
+ * and the head, disclosures, numbers, and what is no record. A record that is there already leaves
+ * everything as it is; the same id with other content is kept beside the first.
+ */
+export async function appendBatch(
+  trx: Trx,
+  tenant: string,
+  admitted: readonly Admitted[],
+  refused: readonly Refused[],
+): Promise<Appended> {
+  const { fresh, duplicates, conflicts } = await sift(trx, tenant, admitted);
+  const edge = await writeRecords(trx, tenant, fresh);
+  await insertAll(fresh.flatMap(disclosureRows), (rows) =>
+    trx.insertInto('disclosures').values(rows).execute(),
+  );
+  for (const conflict of conflicts) await keepConflict(trx, conflict);
+  for (const refusal of refused) await keepRefused(trx, tenant, refusal);
+  const numbers: SeenNumber[] = [
+    ...admitted.map(({ producer, record }) => ({ producer, ...record.producer })),
+    ...refused.flatMap(({ number }) => number ?? []),
+  ];
+  await countNumbers(trx, tenant, numbers);
+  return { tenant, records: fresh, duplicates, conflicts, size: edge.size };
+}
+
+/** Parts records into those that are new, known with the same bytes, and known with others. */
+async function sift(
+  trx: Trx,
+  tenant: string,
+  admitted: readonly Admitted[],
+): Promise<{ fresh: Admitted[]; duplicates: number; conflicts: Admitted[] }> {
+  const known = await knownHashes(trx, tenant, admitted);
+  const fresh: Admitted[] = [];
+  const conflicts: Admitted[] = [];
+  let duplicates = 0;
+  for (const entry of admitted) {
+    const key = keyOf(entry.producer, entry.record.id);
+    const hash = known.get(key);
+    if (hash === undefined) {
+      known.set(key, entry.leafHash);
+      fresh.push(entry);
+    } else if (hash.equals(entry.leafHash)) {
+      duplicates++;
+    } else {
+      conflicts.push(entry);
+    }
+  }
+  return { fresh, duplicates, conflicts };
+}
+
+async function knownHashes(
+  trx: Trx,
+  tenant: string,
+  admitted: readonly Admitted[],
+): Promise<Map<string, Buffer>> {
+  if (admitted.length === 0) return new Map();
+  const producers = admitted.map(({ producer }) => producer);
+  const ids = admitted.map(({ record }) => record.id);
+  const { rows } = await sql<{ producer: string; id: string; leaf_hash: Buffer }>`
+    select r.producer, r.id, r.leaf_hash from records r
+    join unnest(${producers}::text[], ${ids}::text[]) as k(producer, id)
+      on r.producer = k.producer and r.id = k.id
+    where r.tenant = ${tenant}`.execute(trx);
+  return new Map(rows.map((row) => [keyOf(row.producer, row.id), row.leaf_hash]));
+}
+
+async function writeRecords(trx: Trx, tenant: string, fresh: readonly Admitted[]): Promise<Edge> {
+  const head = await trx
+    .selectFrom('heads')
+    .select('edge')
+    .where('tenant', '=', tenant)
+    .forUpdate()
+    .executeTakeFirst();
+  let edge = head ? decodeEdge(head.edge) : emptyEdge;
+  if (fresh.length === 0) return edge;
+  const rows: Insertable<RecordsTable>[] = [];
+  const nodes: TreeNode[] = [];
+  for (const { bytes, leafHash, record } of fresh) {
+    edge = appendLeaf(edge, leafHash, (node) => {
+      if (node.level > 0 && node.level % TILE_HEIGHT === 0) nodes.push(node);
+    });
+    rows.push({ tenant, seq: edge.size, bytes, leaf_hash: leafHash, ...derive(record) });
+  }
+  await insertAll(rows, (part) => trx.insertInto('records').values(part).execute());
+  await insertAll(
+    nodes.map(({ level, index, hash }) => ({ tenant, level, idx: index, hash: Buffer.from(hash) })),
+    (part) => trx.insertInto('tree_nodes').values(part).execute(),
+  );
+  const next = { seq: edge.size, edge: Buffer.from(encodeEdge(edge)) };
+  await trx
+    .insertInto('heads')
+    .values({ tenant, ...next })
+    .onConflict((on) => on.column('tenant').doUpdateSet({ ...next, updated_at: sql`now()` }))
+    .execute();
+  return edge;
+}
+
+function disclosureRows({ tenant, producer, record, disclosures }: Admitted) {
+  return disclosures.map((open) => ({ tenant, producer, record_id: record.id, ...open }));
+}
+
+async function insertAll<R>(
+  rows: readonly R[],
+  insert: (part: readonly R[]) => Promise<unknown>,
+): Promise<void> {
+  for (let i = 0; i < rows.length; i += ROWS) await insert(rows.slice(i, i + ROWS));
+}
+
+function keyOf(producer: string, id: string): string {
+  return `${producer} ${id}`;
+}

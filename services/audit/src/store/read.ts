@@ -1,0 +1,134 @@
+import { type AuditRecord, auditRecord, conform, parseJsonStrict } from '@remit/contracts';
+import { sql, type Transaction } from 'kysely';
+import type { AuditTables } from './tables.ts';
+
+type Trx = Transaction<AuditTables>;
+
+/** What a query asks for; every filter that is given must hold. */
+export type RecordQuery = {
+  readonly task?: string;
+  readonly agent?: string;
+  readonly user?: string;
+  readonly event?: string;
+  readonly decision?: string;
+  readonly reason?: string;
+  readonly action?: string;
+  readonly token?: string;
+  /** RFC 3339; `from` included, `to` not. */
+  readonly from?: string;
+  readonly to?: string;
+  readonly limit: number;
+  /** Only records below this sequence. */
+  readonly before?: number;
+};
+
+/** A record as it stands in the ledger, with those personal values that are not erased. */
+export type StoredRecord = {
+  readonly seq: number;
+  readonly producer: string;
+  readonly record: AuditRecord;
+  readonly leafHash: Buffer;
+  readonly bytes: Buffer;
+  readonly values: ReadonlyMap<string, unknown>;
+};
+
+type Row = { seq: number; id: string; producer: string; bytes: Buffer; leaf_hash: Buffer };
+
+/** The newest records that a query asks for. The user is found by the disclosed value. */
+export async function findRecords(
+  trx: Trx,
+  tenant: string,
+  query: RecordQuery,
+): Promise<StoredRecord[]> {
+  let select = trx
+    .selectFrom('records')
+    .select(['seq', 'id', 'producer', 'bytes', 'leaf_hash'])
+    .where('tenant', '=', tenant);
+  if (query.task !== undefined) select = select.where('task', '=', query.task);
+  if (query.event !== undefined) select = select.where('event', '=', query.event);
+  if (query.decision !== undefined) select = select.where('decision', '=', query.decision);
+  if (query.reason !== undefined) select = select.where('reason', '=', query.reason);
+  if (query.action !== undefined) select = select.where('action', '=', query.action);
+  if (query.token !== undefined) select = select.where('jti', '=', query.token);
+  if (query.agent !== undefined) {
+    select = select.where(sql<boolean>`agents @> array[${query.agent}]::text[]`);
+  }
+  if (query.from !== undefined) {
+    select = select.where(sql<boolean>`time >= ${query.from}::timestamptz`);
+  }
+  if (query.to !== undefined) select = select.where(sql<boolean>`time < ${query.to}::timestamptz`);
+  if (query.before !== undefined) select = select.where('seq', '<', query.before);
+  if (query.user !== undefined) {
+    const value = JSON.stringify(query.user);
+    select = select.where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('disclosures as d')
+          .select(sql`1`.as('one'))
+          .where('d.tenant', '=', tenant)
+          .where('d.pointer', '=', '/principal')
+          .where('d.value', '=', value)
+          .whereRef('d.producer', '=', 'records.producer')
+          .whereRef('d.record_id', '=', 'records.id'),
+      ),
+    );
+  }
+  const rows = await select.orderBy('seq', 'desc').limit(query.limit).execute();
+  return withValues(trx, tenant, rows);
+}
+
+/** Every record under an id, the first one first: producers choose ids, so two may share one. */
+export async function recordsById(trx: Trx, tenant: string, id: string): Promise<StoredRecord[]> {
+  const rows = await trx
+    .selectFrom('records')
+    .select(['seq', 'id', 'producer', 'bytes', 'leaf_hash'])
+    .where('tenant', '=', tenant)
+    .where('id', '=', id)
+    .orderBy('seq')
+    .limit(8)
+    .execute();
+  return withValues(trx, tenant, rows);
+}
+
+async function withValues(trx: Trx, tenant: string, rows: readonly Row[]): Promise<StoredRecord[]> {
+  const values = await disclosedValues(trx, tenant, rows);
+  return rows.map((row) => ({
+    seq: row.seq,
+    producer: row.producer,
+    record: readRecord(row.bytes),
+    leafHash: row.leaf_hash,
+    bytes: row.bytes,
+    values: values.get(`${row.producer} ${row.id}`) ?? new Map(),
+  }));
+}
+
+/** A record from its canonical bytes. */
+export function readRecord(bytes: Uint8Array): AuditRecord {
+  return conform(auditRecord, parseJsonStrict(Buffer.from(bytes).toString('utf8')));
+}
+
+async function disclosedValues(
+  trx: Trx,
+  tenant: string,
+  rows: readonly Row[],
+): Promise<Map<string, Map<string, unknown>>> {
+  const found = new Map<string, Map<string, unknown>>();
+  if (rows.length === 0) return found;
+  const producers = rows.map(({ producer }) => producer);
+  const ids = rows.map(({ id }) => id);
+  const { rows: values } = await sql<{
+    producer: string;
+    record_id: string;
+    pointer: string;
+    value: string;
+  }>`
+    select d.producer, d.record_id, d.pointer, d.value from disclosures d
+    join unnest(${producers}::text[], ${ids}::text[]) as k(producer, id)
+      on d.producer = k.producer and d.record_id = k.id
+    where d.tenant = ${tenant}`.execute(trx);
+  for (const { producer, record_id, pointer, value } of values) {
+    const key = `${producer} ${record_id}`;
+    const map = found.get(key) ?? new Map<string, unknown>();
+    found.set(key, map.set(pointer, JSON.parse(value)));
+  }
+  return found;
+}

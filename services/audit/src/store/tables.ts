@@ -1,0 +1,91 @@
+import type { ColumnType, Generated } from 'kysely';
+
+/** One line of the ledger. `bytes` and `leaf_hash` are the truth; the rest is derived, for queries. */
+export type RecordsTable = {
+  tenant: string;
+  seq: number;
+  id: string;
+  producer: string;
+  bytes: Buffer;
+  leaf_hash: Buffer;
+  received_at: Generated<Date>;
+  time: ColumnType<Date, string, never>;
+  event: string;
+  decision: string | null;
+  reason: string | null;
+  agents: string[];
+  client: string | null;
+  task: string | null;
+  action: string | null;
+  resource: string | null;
+  jti: string | null;
+  decision_id: string | null;
+  record: ColumnType<unknown, string, never>;
+};
+
+/** A personal value of a record and the salt of its commitment: what erasure deletes. */
+export type DisclosuresTable = {
+  tenant: string;
+  producer: string;
+  record_id: string;
+  /** JSON pointer into the record. */
+  pointer: string;
+  salt: string;
+  /** Canonical JSON. */
+  value: string;
+};
+
+/** The head of a tenant's ledger: newest sequence and right edge of the tree. */
+export type HeadsTable = { tenant: string; seq: number; edge: Buffer; updated_at: Generated<Date> };
+
+/** Complete subtrees of the levels 8, 16, 24 …; `idx` counts them from the left. */
+export type TreeNodesTable = { tenant: string; level: number; idx: number; hash: Buffer };
+
+/** Which numbers of a producer and boot are committed. */
+export type NumbersTable = {
+  tenant: string;
+  producer: string;
+  boot: string;
+  /** int8multirange, as PostgreSQL writes it. */
+  seen: string;
+  /** Since when a number is missing below a committed one. */
+  gap_since: Date | null;
+};
+
+export type CheckpointsTable = {
+  tenant: string;
+  size: number;
+  note: string;
+  created_at: Generated<Date>;
+};
+
+/** Messages that are no record of their sender; kept as they came. */
+export type QuarantineTable = {
+  tenant: string;
+  digest: Buffer;
+  subject: string;
+  reason: string;
+  payload: Buffer;
+  received_at: Generated<Date>;
+};
+
+/** Records under an id that another content had first. Both are kept. */
+export type ConflictsTable = {
+  tenant: string;
+  producer: string;
+  id: string;
+  digest: Buffer;
+  payload: Buffer;
+  received_at: Generated<Date>;
+};
+
+export type AuditTables = {
+  records: RecordsTable;
+  disclosures: DisclosuresTable;
+  heads: HeadsTable;
+  tree_nodes: TreeNodesTable;
+  numbers: NumbersTable;
+  checkpoints: CheckpointsTable;
+  quarantine: QuarantineTable;
+  conflicts: ConflictsTable;
+};
