@@ -92,6 +92,7 @@ export async function checkFixture(overrides: { maxProofs?: number } = {}) {
     pdpKeys: {} as DecideDeps['pdpKeys'],
     proofWindowSeconds: 10,
     proofAlgorithms: ['ES256', 'Ed25519'],
+    proofKeys: new Map(),
   };
 
   const nowSeconds = () => Math.floor((START_MS + state.nowMs) / 1_000);

@@ -9,6 +9,7 @@ import {
   checkBinding,
   checkTimes,
   type ProofAlgorithm,
+  type ProofKeyCache,
   verifyProof,
 } from '@remit/capability/token';
 import { type Dimensions, isReason, type MissJson, type Reason } from '@remit/contracts';
@@ -48,6 +49,8 @@ export type DecideDeps = {
   monotonicMs: () => number;
   proofWindowSeconds: number;
   proofAlgorithms: readonly ProofAlgorithm[];
+  /** Imported keys of holders by thumbprint: public, so that losing one costs time alone. */
+  proofKeys: ProofKeyCache;
 };
 
 const NOT_EVALUATED: Dimensions = {
@@ -153,6 +156,7 @@ function provePossession(
       nowSeconds,
       windowSeconds: deps.proofWindowSeconds,
       algorithms: deps.proofAlgorithms,
+      keyCache: deps.proofKeys,
     });
     checkBinding(capability, { jkt: proved.jkt });
     const claim = deps.replay.claim(`${proved.jkt}.${proved.jti}`, nowSeconds);

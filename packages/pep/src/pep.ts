@@ -2,10 +2,16 @@ import { randomInt, randomUUIDv7 } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Bus, connectBus, createVerifier } from '@remit/bus';
 import { describeMiss, type Miss } from '@remit/capability/scope';
-import type { Capability, ProofAlgorithm, TokenAlgorithm } from '@remit/capability/token';
+import type {
+  Capability,
+  ProofAlgorithm,
+  TokenAlgorithm,
+  VerifyKey,
+} from '@remit/capability/token';
 import { conform, REASONS, type Reason, type TrustFile, trustFile } from '@remit/contracts';
 import { createRecorder, type Recorder } from '@remit/recorder';
 import { createRevocationView } from '@remit/revocation-view';
+import { LRUCache } from 'lru-cache';
 import { type Asked, type DecideDeps, decide, type Finding, standingOf } from './decide.ts';
 import { PepError } from './error.ts';
 import { followFeed } from './feed.ts';
@@ -163,6 +169,7 @@ export async function createPep(options: PepOptions): Promise<Pep> {
     }),
     proofWindowSeconds: options.proofWindowSeconds ?? 10,
     proofAlgorithms: options.proofAlgorithms ?? ['ES256', 'Ed25519'],
+    proofKeys: new LRUCache<string, VerifyKey>({ max: options.maxCachedTokens ?? 10_000 }),
   };
 
   async function close(): Promise<void> {

@@ -1,0 +1,35 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { pepChecks } from './cases/pep-check.ts';
+import { type Bench, type Measured, machine, measure, table } from './harness.ts';
+
+const benches: readonly Bench[] = [...pepChecks];
+
+const { values, positionals } = parseArgs({
+  options: { json: { type: 'string' } },
+  allowPositionals: true,
+});
+const wanted = benches.filter(
+  ({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)),
+);
+if (wanted.length === 0) {
+  process.stderr.write(
+    `There is no case ${positionals.join(' ')}. The cases are ${benches.map(({ name }) => name).join(', ')}.\n`,
+  );
+  process.exit(2);
+}
+
+const results: Measured[] = [];
+for (const bench of wanted) {
+  process.stderr.write(`${bench.name}: ${bench.says}; against ${bench.baselineSays}\n`);
+  results.push(await measure(bench));
+}
+const on = machine();
+process.stdout.write(
+  `\n${table(results)}\n\n${on.cpu}, ${on.cores} cores, Node ${on.node}, OpenSSL ${on.openssl}\n`,
+);
+if (values.json)
+  writeFileSync(
+    values.json,
+    `${JSON.stringify({ machine: on, at: new Date().toISOString(), results }, null, 2)}\n`,
+  );
