@@ -1,0 +1,75 @@
+import { type Bus, BusError, type Verifier } from '@remit/bus';
+import {
+  type CheckResponse,
+  type MintRequest,
+  type MintResponse,
+  type Reason,
+  type RegisterRequest,
+  type RpcMethod,
+  type RpcRequest,
+  type RpcResponse,
+  type TrustedKeys,
+} from '@remit/contracts';
+import { type Directory, ServiceError } from '@remit/service-kit';
+import { IssuerError } from '../error.ts';
+
+/** The services that a token rests on, as the token endpoint asks them. */
+export type Services = {
+  readonly directory: Directory;
+  /** Whether one of these keys is revoked, and the head of the tenant's revocations before that. */
+  check(tenant: string, keys: readonly string[]): Promise<CheckResponse>;
+  mint(tenant: string, request: MintRequest): Promise<MintResponse>;
+  /** Registers a token that is about to be signed; the answer is its place in a status list. */
+  register(tenant: string, token: RegisterRequest): Promise<{ idx: number; uri: string }>;
+};
+
+/**
+ * Asks registry, pdp and revocation over the bus, each believed by its pinned key alone. Waiting and
+ * retrying is the bus's. A service that does not answer, or whose answer is not believed, is an
+ * IssuerError `SERVICE_UNAVAILABLE`; a tenant that it does not know is `TENANT_UNKNOWN`.
+ */
+export function createServices(
+  bus: Pick<Bus, 'call'>,
+  verifiers: Readonly<Record<TrustedKeys, Verifier>>,
+  directory: Directory,
+): Services {
+  const ask = <M extends RpcMethod>(
+    method: M,
+    tenant: string,
+    body: RpcRequest<M>,
+    by: { verifier: Verifier; reason: Reason },
+  ): Promise<RpcResponse<M>> =>
+    answered(by.reason, bus.call(method, tenant, body, { verifier: by.verifier }));
+  const pdp = { verifier: verifiers.pdp, reason: 'pdp_unavailable' } as const;
+  const revocation = { verifier: verifiers.revocation, reason: 'revocation_unavailable' } as const;
+  return {
+    directory: {
+      lookup: (tenant, request) =>
+        answered('registry_unavailable', directory.lookup(tenant, request)),
+      body: (tenant, digest, kind) =>
+        answered('registry_unavailable', directory.body(tenant, digest, kind)),
+    },
+    check: (tenant, keys) =>
+      ask('revocation.check', tenant, { tokens: [], tasks: [], keys: [...keys] }, revocation),
+    mint: (tenant, request) => ask('pdp.mint', tenant, request, pdp),
+    register: (tenant, token) => ask('revocation.register', tenant, token, revocation),
+  };
+}
+
+async function answered<T>(reason: Reason, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (!(cause instanceof BusError) && !(cause instanceof ServiceError)) throw cause;
+    if (cause.code === 'CALL_REFUSED' && cause.details.code === 'TENANT_UNKNOWN') {
+      throw new IssuerError('TENANT_UNKNOWN', 'There is no such tenant.', {
+        reason: 'tenant_unknown',
+        cause,
+      });
+    }
+    throw new IssuerError('SERVICE_UNAVAILABLE', 'A service that this needs does not answer.', {
+      reason,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,20 @@
+import type { Clock, IdpKeys } from '@remit/service-kit';
+import type { Services } from './bus/services.ts';
+import type { ReplayMemory } from './store/replay.ts';
+import type { TaskStore } from './store/tasks.ts';
+import type { TokenKeys } from './token-keys.ts';
+
+/** What the token endpoint works with. */
+export type IssuerDeps = {
+  readonly publicUrl: string;
+  /** Seconds that a DPoP proof's time may be away from now. */
+  readonly proofWindowSeconds: number;
+  readonly services: Services;
+  readonly idpKeys: IdpKeys;
+  readonly tokenKeys: TokenKeys;
+  readonly replay: ReplayMemory;
+  readonly tasks: TaskStore;
+  readonly clock: Clock;
+  /** 128 random bits as base64url. */
+  readonly randomId: () => string;
+};

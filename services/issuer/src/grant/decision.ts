@@ -1,0 +1,61 @@
+import { isReason, type MintRequest, type MintResponse, type Reason } from '@remit/contracts';
+import { IssuerError, type IssuerErrorCode, type IssuerErrorContext } from '../error.ts';
+
+/** A decision that allowed a token, with what the task type says about the task. */
+export type AllowedDecision = MintResponse & { task: NonNullable<MintResponse['task']> };
+
+/** Refusals that are not about the details of the request. */
+const CODES: ReadonlyMap<string, IssuerErrorCode> = new Map<Reason, IssuerErrorCode>([
+  ['agent_inactive', 'CLIENT_UNAUTHORIZED'],
+  ['slot_invalid', 'DETAILS_INVALID'],
+  ['user_inactive', 'SUBJECT_TOKEN_INVALID'],
+  ['user_unknown', 'SUBJECT_TOKEN_INVALID'],
+]);
+
+/**
+ * Asks for the minting decision and returns it when it allows (02, rule 1: no token without it).
+ * A refusal is an IssuerError that names the refused part of the caller's own request, the dimension
+ * and the argument's path; bounds, policies and the nearest miss go to the record alone. What the
+ * details ask for and may not have is `invalid_authorization_details` (RFC 9396 section 5).
+ * Throws IssuerError `DETAILS_REFUSED`, `DETAILS_INVALID`, `CLIENT_UNAUTHORIZED`,
+ * `SUBJECT_TOKEN_INVALID` or `SERVICE_UNAVAILABLE`.
+ */
+export async function requireAllowed(
+  mint: (request: MintRequest) => Promise<MintResponse>,
+  request: MintRequest,
+): Promise<AllowedDecision> {
+  const decision = await mint(request);
+  const { task } = decision;
+  if (decision.decision !== 'allow') throw refusal(decision);
+  // An answer that allows nothing, or not what a token needs, is no allow.
+  if (!task || decision.permissions.length === 0) {
+    throw new IssuerError('SERVICE_UNAVAILABLE', 'The decision is not complete.', {
+      reason: 'pdp_unavailable',
+    });
+  }
+  return { ...decision, task };
+}
+
+function refusal(decision: MintResponse): IssuerError {
+  const reason = isReason(decision.reason) ? decision.reason : 'internal';
+  const { dimension, refused } = decision;
+  const context: IssuerErrorContext = {
+    reason,
+    ...(dimension === undefined ? {} : { dimension }),
+    ...(refused === undefined ? {} : { refused }),
+    decision,
+  };
+  return new IssuerError(CODES.get(reason) ?? 'DETAILS_REFUSED', sentence(decision), context);
+}
+
+function sentence({ dimension, refused }: MintResponse): string {
+  const part =
+    refused?.slot !== undefined
+      ? `Slot ${refused.slot}`
+      : refused?.permission !== undefined
+        ? `Permission ${refused.permission}`
+        : 'The request';
+  const where = refused?.path === undefined ? '' : ` at argument ${refused.path}`;
+  const by = dimension === undefined ? '' : ` by the ${dimension} dimension`;
+  return `${part} is refused${by}${where}.`;
+}

@@ -1,0 +1,70 @@
+import type { Database } from '@remit/service-kit';
+import { sql } from 'kysely';
+import type { IssuerTables } from './schema.ts';
+
+/** What was used once and must not be used again, in PostgreSQL: the same for every replica. */
+export type ReplayMemory = {
+  /** False when the client used this assertion before. */
+  rememberAssertion(
+    tenant: string,
+    assertion: { clientId: string; jtiHash: string; expSeconds: number },
+  ): Promise<boolean>;
+  /** False when this key made a proof with this `jti` before. */
+  rememberProof(
+    tenant: string,
+    proof: { jkt: string; jtiHash: string; expSeconds: number },
+  ): Promise<boolean>;
+  /** Forgets what has been unusable for a while, in all tenants. Returns how many rows went. */
+  forgetExpired(nowMs: number): Promise<number>;
+};
+
+/**
+ * Rows outlive what they stand for: a replica whose clock is behind still takes an assertion that has
+ * expired here.
+ */
+const MARGIN_MS = 120_000;
+
+/**
+ * The replay memory (RFC 7523 section 3 item 7, RFC 9449 section 11.1). The insert under a unique key
+ * is the check, so that of two requests at once one wins.
+ */
+export function createReplayMemory(database: Database<IssuerTables>): ReplayMemory {
+  return {
+    rememberAssertion: (tenant, { clientId, jtiHash, expSeconds }) =>
+      database.withTenant(tenant, async (trx) => {
+        const { numInsertedOrUpdatedRows: inserted } = await trx
+          .insertInto('assertions')
+          .values({
+            tenant,
+            client: clientId,
+            jti_hash: jtiHash,
+            expires_at: atSeconds(expSeconds),
+          })
+          .onConflict((conflict) => conflict.doNothing())
+          .executeTakeFirst();
+        return inserted === 1n;
+      }),
+    rememberProof: (tenant, { jkt, jtiHash, expSeconds }) =>
+      database.withTenant(tenant, async (trx) => {
+        const { numInsertedOrUpdatedRows: inserted } = await trx
+          .insertInto('dpop_proofs')
+          .values({ tenant, jkt, jti_hash: jtiHash, expires_at: atSeconds(expSeconds) })
+          .onConflict((conflict) => conflict.doNothing())
+          .executeTakeFirst();
+        return inserted === 1n;
+      }),
+    forgetExpired: (nowMs) =>
+      database.withSystem(async (trx) => {
+        const before = new Date(nowMs - MARGIN_MS);
+        const assertions = await sql`delete from assertions where expires_at < ${before}`.execute(
+          trx,
+        );
+        const proofs = await sql`delete from dpop_proofs where expires_at < ${before}`.execute(trx);
+        return Number(assertions.numAffectedRows ?? 0n) + Number(proofs.numAffectedRows ?? 0n);
+      }),
+  };
+}
+
+function atSeconds(seconds: number): Date {
+  return new Date(seconds * 1000);
+}
