@@ -37,7 +37,7 @@ const verbs = {
 const checks = {
   types: [bin('tsc'), '--noEmit', '-p', 'tsconfig.json'],
   lint: [bin('oxlint'), '--type-aware'],
-  format: [bin('biome'), 'ci'],
+  format: [bin('biome'), 'ci', ...(process.stdout.isTTY ? [] : ['--colors=off'])],
   unused: [bin('knip')],
   architecture: [bin('vitest'), 'run', 'test/architecture'],
 };

@@ -125,7 +125,7 @@ function fingerprint(root, nodeVersion) {
   const manifests = ['.', ...members, 'demo', 'infra', 'test'].map((dir) =>
     join(dir, 'package.json'),
   );
-  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', ...manifests.sort()]) {
+  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', ...manifests]) {
     const path = join(root, file);
     hash.update(`${file}\n`).update(existsSync(path) ? readFileSync(path) : 'absent');
   }

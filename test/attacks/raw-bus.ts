@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Credentials, TestInfra } from '@remit/testkit';
-import { connect, type Msg, type NatsConnection, nkeyAuthenticator } from 'nats';
+import { connect, Events, type Msg, type NatsConnection, nkeyAuthenticator } from 'nats';
 
 /** A connection as an attacker would make it: any client, real credentials, no manners. */
 export type RawConnection = AsyncDisposable & {
@@ -33,8 +33,8 @@ export async function rawConnection(
   let disconnects = 0;
   const follow = async (): Promise<void> => {
     for await (const status of nc.status()) {
-      if (status.type === 'disconnect') disconnects++;
-      if (status.type === 'error') errors.push(String(status.data));
+      if (status.type === Events.Disconnect) disconnects++;
+      if (status.type === Events.Error) errors.push(JSON.stringify(status.data));
     }
   };
   void follow();

@@ -102,7 +102,7 @@ export async function migrate(
     const { stdout = '', stderr = '' } = cause as { stdout?: string; stderr?: string };
     throw new StackError(
       'MIGRATION_FAILED',
-      `the migrations of ${service} failed: ${`${stdout}${stderr}`.trim().slice(-2000) || cause}`,
+      `the migrations of ${service} failed: ${`${stdout}${stderr}`.trim().slice(-2000) || String(cause)}`,
       { details: { service }, cause },
     );
   }

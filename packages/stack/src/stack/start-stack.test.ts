@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { matches, trustFile } from '@remit/contracts';
@@ -136,6 +136,22 @@ describe('the stack', () => {
       program: () => join(import.meta.dirname, 'fake', 'absent.ts'),
     });
     await expect(broken).rejects.toThrow('issuer has no program');
+    await rm(runDir, { recursive: true });
+  });
+
+  test('a start that is called off ends what runs already', async () => {
+    const runDir = await mkdtemp(join(tmpdir(), 'remit-run-'));
+    const calledOff = new AbortController();
+    const starting = startStack({
+      ...options(runDir),
+      services: ['issuer'],
+      signal: calledOff.signal,
+      onProgress: (line) => {
+        if (line.startsWith('nats-server')) calledOff.abort(new Error('called off'));
+      },
+    });
+    await expect(starting).rejects.toThrow('called off');
+    expect(await readdir(runDir)).toEqual([]);
     await rm(runDir, { recursive: true });
   });
 

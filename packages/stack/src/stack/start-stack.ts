@@ -48,6 +48,8 @@ export type StackOptions = {
   /** Databases of extras, each owned by a role of its own name. */
   databases?: readonly string[];
   extras?: Readonly<Record<string, (context: ExtraContext) => Program>>;
+  /** Stops the start: what runs already is ended, and `startStack` throws. */
+  signal?: AbortSignal;
   /** One line per step as it happens. */
   onProgress?: (line: string) => void;
   /** Folder of the pid files. Default `.remit/run` of the checkout. */
@@ -99,6 +101,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const say = options.onProgress ?? (() => {});
   const steps: { name: string; ms: number }[] = [];
   const step = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    options.signal?.throwIfAborted();
     const start = performance.now();
     const result = await work();
     const ms = Math.round(performance.now() - start);
@@ -116,7 +119,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     without,
   });
   const supervisor = createSupervisor({ runDir });
+  // What waits for a process that is ended here learns so at once.
+  const abort = (): void => void supervisor.stopAll();
+  options.signal?.addEventListener('abort', abort, { once: true });
   const stopAll = async (): Promise<void> => {
+    options.signal?.removeEventListener('abort', abort);
     await supervisor.stopAll();
     if (plan.temporary) removeStack(plan.dir);
   };
