@@ -5,6 +5,9 @@ import { sameHash } from './hash.ts';
 /** The leaves since the last head that fitted. Those after the failing head are in it too. */
 export type Window = { readonly from: Edge; readonly leaves: Uint8Array[] };
 
+/** What is said of a deletion that left no gap. */
+export const MOVED_UP = 'a record is gone and the later ones moved up';
+
 /** Pairs of a longer window are tried only where they are neighbours: 64 leaves are 2,016 pairs. */
 const MAX_ALL_PAIRS = 64;
 const MAX_NEIGHBOURS = 512;
@@ -43,7 +46,7 @@ export function explain(
   }
   const whole = { seq: from.size + 1, upTo: head.size };
   return size < largestHead
-    ? { ...whole, kind: 'delete', detail: 'a record is gone and the later ones moved up' }
+    ? { ...whole, kind: 'delete', detail: MOVED_UP }
     : {
         ...whole,
         kind: 'edit',

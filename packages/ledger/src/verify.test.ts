@@ -94,6 +94,17 @@ describe('verifying a ledger', () => {
     expect(report.faults[0]).toMatchObject({ seq: 9, upTo: 16, kind: 'delete' });
   });
 
+  it('finds it behind the last signed head too, by the subtrees of the stored edge', async () => {
+    const less = names(12).toSpliced(7, 1);
+    const checkpoints = [note(names(6), 'inside'), note(names(12), 'outside')];
+    const report = await verify({ records: rowsOf(less), edge: edge(names(12)), checkpoints });
+    expect(report.faults).toEqual([expect.objectContaining({ seq: 7, upTo: 8, kind: 'delete' })]);
+    const cut = await verify({ records: rowsOf(names(11)), edge: edge(names(12)), checkpoints });
+    expect(cut.faults).toEqual([
+      expect.objectContaining({ seq: 12, upTo: 12, kind: 'truncation' }),
+    ]);
+  });
+
   it('names two records that changed places, with or without their hashes', async () => {
     const moved = all.with(9, 'r14').with(13, 'r10');
     expect((await verify({ records: rowsOf(moved), edge: edge(moved) })).faults).toEqual([

@@ -1,7 +1,7 @@
 import { openCheckpoint } from './checkpoint.ts';
 import { appendLeaf, type Edge, edgeRoot, emptyEdge, type TreeNode } from './edge.ts';
 import { LedgerError } from './error.ts';
-import { explain, type Window } from './explain.ts';
+import { explain, MOVED_UP, type Window } from './explain.ts';
 import type { Fault, FaultKind } from './fault.ts';
 import { leafHash, sameHash } from './hash.ts';
 import type { NoteVerifier } from './note.ts';
@@ -62,6 +62,9 @@ export async function verifyLedger(input: VerifyInput): Promise<LedgerReport> {
   let next = 0;
   let window: Window = { from: emptyEdge, leaves: [] };
   let broken: { head: Head; window: Window } | undefined;
+  /** Where the first subtree ends that the stored edge knows otherwise. */
+  let misplaced: number | undefined;
+  const kept = subtreesOf(input.edge);
   const edited: { seq: number; computed: Uint8Array; stored: Uint8Array }[] = [];
 
   const meetHeads = (): void => {
@@ -105,7 +108,10 @@ export async function verifyLedger(input: VerifyInput): Promise<LedgerReport> {
     } else {
       edited.push({ seq: row.seq, computed, stored: row.leafHash });
     }
-    edge = appendLeaf(edge, row.leafHash, input.onNode);
+    edge = appendLeaf(edge, row.leafHash, (node) => {
+      input.onNode?.(node);
+      if (misplaced === undefined && kept.disagrees(node)) misplaced = endOfNode(node);
+    });
     // Behind a head that doesn't fit, explain looks at one leaf more.
     if (!broken || edge.size <= broken.head.size + 1)
       (broken?.window ?? window).leaves.push(row.leafHash);
@@ -122,11 +128,12 @@ export async function verifyLedger(input: VerifyInput): Promise<LedgerReport> {
     faults.push(fault(moved ? 'reorder' : 'edit', seq, seq, detail));
   }
   if (broken) faults.push(explain(broken.head, broken.window, edge.size, heads.at(-1)?.size ?? 0));
-  else faults.push(...missingTail(heads.slice(next), edge.size));
-  const kept = input.edge;
-  if (kept && kept.size < edge.size) {
+  else if (misplaced !== undefined && next < heads.length) {
+    faults.push(fault('delete', confirmed + 1, misplaced, MOVED_UP));
+  } else faults.push(...missingTail(heads.slice(next), edge.size));
+  if (input.edge && input.edge.size < edge.size) {
     const detail = 'the ledger holds more records than its head says';
-    faults.push(fault('insert', kept.size + 1, edge.size, detail));
+    faults.push(fault('insert', input.edge.size + 1, edge.size, detail));
   }
   return report(faults, edge, confirmed, counts);
 }
@@ -146,6 +153,28 @@ function openHeads(input: VerifyInput, faults: Fault[]): Head[] {
     heads.push({ size: input.edge.size, root: edgeRoot(input.edge), where: 'edge' });
   }
   return heads.toSorted((a, b) => a.size - b.size);
+}
+
+/** The complete subtrees that an edge is made of: they reach as far as a cut ledger still does. */
+function subtreesOf(edge: Edge | undefined): { disagrees(node: TreeNode): boolean } {
+  const known = new Map<string, Uint8Array>();
+  let rest = edge?.size ?? 0;
+  for (const hash of edge?.hashes ?? []) {
+    let level = 0;
+    while (2 ** (level + 1) <= rest) level++;
+    known.set(`${level}/${((edge?.size ?? 0) - rest) / 2 ** level}`, hash);
+    rest -= 2 ** level;
+  }
+  return {
+    disagrees({ level, index, hash }) {
+      const mine = known.get(`${level}/${index}`);
+      return mine !== undefined && !sameHash(mine, hash);
+    },
+  };
+}
+
+function endOfNode({ level, index }: TreeNode): number {
+  return (index + 1) * 2 ** level;
 }
 
 /** Heads larger than the ledger: who still knows of the records says what happened to them. */
