@@ -67,8 +67,8 @@ describe('a commitment', () => {
 describe('schemas', () => {
   it('are closed: every request of the bus refuses an unknown member', () => {
     for (const [name, declaration] of Object.entries(rpc)) {
-      expect(declaration.request.additionalProperties, name).toBe(false);
-      expect(declaration.response.additionalProperties, name).toBe(false);
+      expect(declaration.request, name).toHaveProperty('additionalProperties', false);
+      expect(declaration.response, name).toHaveProperty('additionalProperties', false);
       expect(() => conform(declaration.request, { surprise: 1 }), name).toThrow(
         expect.objectContaining({ code: 'SCHEMA_MISMATCH' }),
       );

@@ -70,6 +70,7 @@ export {
   type RegistryEvent,
   type RoleBody,
   registryBody,
+  registryChanged,
   registryEvent,
   roleBody,
   type Slot,

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { closed, count, oneOf, text } from './schema.ts';
+import { cloudEvent } from './signed.ts';
 
 const id = text(128);
 const digest = text(64);
@@ -187,3 +188,9 @@ export const registryEvent = closed({
   change: oneOf('created', 'changed', 'activated', 'deactivated', 'removed'),
 });
 export type RegistryEvent = Static<typeof registryEvent>;
+
+/**
+ * What travels on `remit.registry.<tenant>.<entity>`, signed; its name is `registry.changed`.
+ * `subject` is the tenant, inside the signature: a receiver compares it with the one it came for.
+ */
+export const registryChanged = cloudEvent(registryEvent);
