@@ -11,8 +11,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export type LoadedConfig<S extends TObject> = { config: Static<S>; warnings: string[] };
 
 const PREFIX = 'REMIT_';
-/** Read by the process runner and by tools around services, not fields of a service. */
+/** Read by the process runner and by loaders (`REMIT_LOAD_…`), not fields of a service. */
 const OUTSIDE = new Set(['REMIT_PARENT_WATCH']);
+const LOADERS = 'REMIT_LOAD_';
 
 const ajv = new Ajv({
   strict: true,
@@ -54,7 +55,7 @@ export function loadConfig<S extends TObject>(schema: S, env: Environment): Load
     );
   }
   const warnings = Object.keys(env)
-    .filter((name) => name.startsWith(PREFIX) && !known.has(name))
+    .filter((name) => name.startsWith(PREFIX) && !name.startsWith(LOADERS) && !known.has(name))
     .sort()
     .map((name) => `${name} is set but this service has no such setting; it is ignored.`);
   return { config: { ...config } as Static<S>, warnings };

@@ -66,7 +66,11 @@ export type Kit<DB> = {
   /** This service as the audience of people's tokens: `<publicUrl>/t/<tenant>`. */
   readonly audience: (tenant: string) => string;
   /** Serves this service's methods, counted; errors become wire errors. Stops with the app. */
-  readonly serve: <C extends RpcCallee>(callee: C, handlers: Handlers<C>, signer: Signer) => void;
+  readonly serve: <C extends RpcCallee>(
+    callee: C,
+    handlers: NoInfer<Handlers<C>>,
+    signer: Signer,
+  ) => void;
   /** Publishes the public halves of the service's signing keys at `/.well-known/jwks.json`. */
   readonly publishKeys: (signers: () => readonly Signer[]) => void;
   /** The app: `start` runs, then dependencies are checked, then it listens. */

@@ -1,0 +1,103 @@
+import { conform, type LookupRequest, type LookupResponse, lookupResponse } from '@remit/contracts';
+import {
+  type Database,
+  type Directory,
+  readBody,
+  requireKind,
+  wireError,
+} from '@remit/service-kit';
+import { sql } from 'kysely';
+import type { RegistryTables } from './tables.ts';
+
+export type RegistryDatabase = Database<RegistryTables>;
+
+export type StoreDirectory = Directory & {
+  /** The text of a body. Throws WireError `NOT_FOUND`. */
+  bodyText: (tenant: string, digest: string) => Promise<string>;
+};
+
+/**
+ * The registry's own look-ups, straight from its tables. A look-up is one statement in a REPEATABLE
+ * READ transaction: revision, statuses and digests of one moment. Throws WireError `TENANT_UNKNOWN`.
+ */
+export function createStoreDirectory(database: RegistryDatabase): StoreDirectory {
+  async function bodyText(tenant: string, digest: string): Promise<string> {
+    const row = await database.withTenant(
+      tenant,
+      (trx) =>
+        trx
+          .selectFrom('bodies')
+          .select('text')
+          .where('tenant', '=', tenant)
+          .where('digest', '=', digest)
+          .executeTakeFirst(),
+      { readOnly: true },
+    );
+    if (!row) throw wireError('NOT_FOUND');
+    return row.text;
+  }
+
+  return {
+    bodyText,
+    body: async (tenant, digest, kind) =>
+      requireKind(readBody(await bodyText(tenant, digest), digest), kind, digest),
+    lookup: (tenant, request) =>
+      database.withTenant(
+        tenant,
+        async (trx) => {
+          const { rows } = await lookup(tenant, request).execute(trx);
+          const found = rows[0]?.found;
+          if (!found) throw wireError('TENANT_UNKNOWN');
+          return conform(lookupResponse, found);
+        },
+        { isolation: 'repeatable read', readOnly: true },
+      ),
+  };
+}
+
+/** `json_strip_nulls` leaves out what was not asked for or is not there. */
+function lookup(tenant: string, request: LookupRequest) {
+  const { actors, user, task_type: taskType, audience, tools } = request;
+  return sql<{ found: LookupResponse }>`
+    select json_strip_nulls(json_build_object(
+      'revision', t.revision,
+      'tenant', json_build_object('status', t.status, 'body', t.body),
+      'actors', (
+        select coalesce(json_agg(json_build_object(
+          'id', a.id, 'status', a.status, 'body', a.body, 'envelope', a.envelope) order by asked.n), '[]')
+        from unnest(${actors}::text[]) with ordinality as asked (id, n)
+        join agents a on a.tenant = t.tenant and a.id = asked.id and a.status <> 'removed'),
+      'user', ${user ? userJson(user) : sql`null`},
+      'task_type', (
+        select json_build_object('id', k.id, 'body', k.body) from task_types k
+        where k.tenant = t.tenant and k.id = ${taskType ?? null}),
+      'tool', (
+        select json_build_object('id', o.id, 'body', o.body) from tools o
+        where o.tenant = t.tenant and o.audience = ${audience ?? null}),
+      'tools', ${tools ? toolsJson : sql`null`}
+    )) as found
+    from tenants t where t.tenant = ${tenant}`;
+}
+
+/** Roles are those given directly and those of the user's groups, once each. */
+function userJson(user: NonNullable<LookupRequest['user']>) {
+  const which =
+    'id' in user
+      ? sql`u.id = ${user.id}`
+      : sql`u.id = (select i.user_id from user_identities i
+          where i.tenant = t.tenant and i.issuer = ${user.iss} and i.subject = ${user.sub})`;
+  return sql`(
+    select json_build_object('id', u.id, 'status', u.status, 'body', u.body, 'roles', (
+      select coalesce(json_agg(r.body order by r.id), '[]') from roles r
+      where r.tenant = t.tenant and r.id in (
+        select ur.role from user_roles ur where ur.tenant = t.tenant and ur.user_id = u.id
+        union
+        select gr.role from group_roles gr
+        join user_groups ug on ug.tenant = gr.tenant and ug.group_id = gr.group_id
+        where gr.tenant = t.tenant and ug.user_id = u.id)))
+    from users u where u.tenant = t.tenant and u.status <> 'removed' and ${which})`;
+}
+
+const toolsJson = sql`(
+  select coalesce(json_agg(json_build_object('id', o.id, 'body', o.body) order by o.id), '[]')
+  from tools o where o.tenant = t.tenant)`;
