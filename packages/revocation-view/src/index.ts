@@ -1,4 +1,9 @@
 export { RevocationViewError, type RevocationViewErrorCode } from './error.ts';
+export {
+  createRevocationSet,
+  type RevocationHit,
+  type RevocationSet,
+} from './revocation-set.ts';
 export type {
   RevocationEvent,
   RevocationView,

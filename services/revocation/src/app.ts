@@ -1,0 +1,159 @@
+import {
+  type App,
+  createOutbox,
+  type Kit,
+  type KitDeps,
+  NotReady,
+  openKit,
+  readJsonFile,
+  readSigner,
+} from '@remit/service-kit';
+import type { FastifyInstance } from 'fastify';
+import type { JWK } from 'jose';
+import { createBeats } from './bus/beats.ts';
+import { createChanges } from './bus/changes.ts';
+import { followSources } from './bus/follow-sources.ts';
+import { createHandlers } from './bus/handlers.ts';
+import { createSourceWatch } from './bus/source-watch.ts';
+import type { RevocationConfig } from './config.ts';
+import { createJournal } from './domain/journal.ts';
+import { createRevoker } from './domain/revoker.ts';
+import { createStatusLists, createStatusSigner } from './domain/status-list.ts';
+import { revokeRoute } from './http/revoke.ts';
+import { statusRoute } from './http/status.ts';
+import { createFeedMetrics } from './metrics.ts';
+import { isLed } from './store/lease.ts';
+import { ensureHead } from './store/point.ts';
+import { SOURCES } from './store/positions.ts';
+import type { Tables } from './store/tables.ts';
+
+export const NAME = 'revocation';
+export const VERSION = '0.1.0';
+
+export type RevocationDeps = KitDeps & {
+  /** Milliseconds of a monotonic clock. */
+  monotonicMs?: () => number;
+};
+
+/**
+ * Builds the revocation service: the log of what is revoked, its feed and beats, registrations and
+ * status lists. Used by main and by tests alike.
+ */
+export async function build(
+  config: RevocationConfig,
+  deps: RevocationDeps = {},
+): Promise<App & { http: FastifyInstance }> {
+  const kit = await openKit<Tables>({ name: NAME, version: VERSION, config, deps });
+  try {
+    return await assemble(kit, config, deps.monotonicMs ?? (() => performance.now()));
+  } catch (error) {
+    await kit.lifecycle.stop();
+    throw error;
+  }
+}
+
+async function assemble(
+  kit: Kit<Tables>,
+  config: RevocationConfig,
+  monotonicMs: () => number,
+): Promise<App & { http: FastifyInstance }> {
+  const { bus, database, health, http, lifecycle, log } = kit;
+  const verifiers = { registry: kit.verifiers.registry, pdp: kit.verifiers.pdp };
+  const signer = readSigner(config.busSignerFile);
+  const statusKeys = readSigner(config.statusSignerFile);
+  const { keys } = readJsonFile(config.statusSignerFile) as { keys: (JWK & { kid: string })[] };
+  const sign = await createStatusSigner({ ...(keys[0] as JWK), kid: statusKeys.kid });
+  const statusUri = (tenant: string, list: number): string =>
+    `${config.publicUrl}/t/${tenant}/status/${list}`;
+
+  const outbox = createOutbox<Tables>({
+    database,
+    log,
+    // Core delivery, while it is fast: the head in the next beat shows what got lost.
+    send: async ({ subject, payload }) => {
+      bus.publish(subject, payload);
+      await bus.flush();
+    },
+  });
+  const watch = createSourceWatch({ monotonicMs });
+  const late = (): string | null =>
+    SOURCES.map((source) => watch.late(source)).find((why) => why !== null) ?? null;
+  const holder = `${kit.instance}-${crypto.randomUUID()}`;
+  const beats = createBeats({ database, bus, signer, log, holder, monotonicMs, late });
+  const metrics = createFeedMetrics(kit.metrics, { beats, outbox, watch });
+
+  const journal = createJournal({ outbox, signer });
+  const revoker = createRevoker({
+    database,
+    journal,
+    recorder: kit.recorder,
+    log,
+    onRevoked: metrics.revoked,
+  });
+  const changes = createChanges({
+    database,
+    journal,
+    log,
+    verifiers,
+    onApplied: ({ source, tenant, effect }) => {
+      metrics.changed(source, effect.verb);
+      if (effect.verb !== 'revoke') return;
+      const { kind, id } = effect;
+      void revoker.recorded(tenant, { kind, id, by: { kind: 'service', id: source } });
+    },
+    onQuarantined: metrics.quarantined,
+  });
+  const lists = createStatusLists({
+    database,
+    sign,
+    uri: statusUri,
+    ttlSeconds: config.statusTtlSeconds,
+    onMade: metrics.listMade,
+  });
+  const handlers = createHandlers({
+    database,
+    revoker,
+    statusUri,
+    listBits: config.statusListBits,
+    observed: metrics,
+  });
+
+  revokeRoute(kit, revoker);
+  statusRoute(http, lists);
+  kit.publishKeys(() => [signer, statusKeys]);
+  for (const source of SOURCES) {
+    health.add(`feed_of_${source}`, () => {
+      const why = watch.late(source);
+      if (why !== null) throw new NotReady(why);
+    });
+  }
+  health.add('lease', async () => {
+    if (!(await isLed(database))) throw new NotReady('nobody leads the revocation feed');
+  });
+
+  return kit.app({
+    start: async () => {
+      for (const tenant of Object.keys(kit.trust.tenants)) {
+        await database.withTenant(tenant, (trx) => ensureHead(trx, tenant));
+      }
+      kit.serve('revocation', handlers, signer);
+      outbox.start();
+      lifecycle.onStop('recorder', 'outbox', () => outbox.stop());
+      const following = followSources({
+        bus,
+        verifiers,
+        watch,
+        database,
+        changes,
+        log,
+        onRefused: metrics.beatRefused,
+      });
+      for (const consumption of changes.consume(bus)) {
+        lifecycle.onStop('consumers', 'changes', () => consumption.stop());
+      }
+      lifecycle.onStop('consumers', 'sources', () => following.stop());
+      beats.start();
+      lifecycle.onStop('consumers', 'beats', () => beats.stop());
+    },
+  });
+}

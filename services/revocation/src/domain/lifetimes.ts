@@ -1,0 +1,17 @@
+/** A capability token lives at most this long (seconds). */
+export const MAX_TOKEN_SECONDS = 900;
+
+/** A token is registered at most this long after `rev` was read for it. */
+export const MAX_DECISION_SECONDS = 60;
+
+/** What the issuer's clock may be off. */
+export const CLOCK_SKEW_SECONDS = 60;
+
+/**
+ * When no token that a revocation of `at` can hit lives any more. Whatever was decided before it is
+ * registered within MAX_DECISION_SECONDS or never, and lives MAX_TOKEN_SECONDS at most; whatever is
+ * decided after it was asked about first (`check`). Rounded up to leave room.
+ */
+export function endOf(at: number): number {
+  return at + 1_200;
+}

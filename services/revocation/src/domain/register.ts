@@ -1,0 +1,87 @@
+import { randomInt } from 'node:crypto';
+import type { RegisterRequest } from '@remit/contracts';
+import { wireError } from '@remit/service-kit';
+import { sql } from 'kysely';
+import { holdHead, type Point, readPoint } from '../store/point.ts';
+import { findRegistration, insertRegistration, type Place } from '../store/registrations.ts';
+import { revocationsNaming, timeOfSeq } from '../store/revocations.ts';
+import type { Trx } from '../store/tables.ts';
+import { firstHit } from './check.ts';
+import { CLOCK_SKEW_SECONDS, MAX_DECISION_SECONDS, MAX_TOKEN_SECONDS } from './lifetimes.ts';
+
+/** Whole numbers below `size`, all different, none foreseeable. */
+export function drawIndices(size: number, count: number): number[] {
+  const drawn = new Set<number>();
+  while (drawn.size < count) drawn.add(randomInt(size));
+  return [...drawn];
+}
+
+/**
+ * Registers a token that is about to be signed and gives it an index. The same request again gives
+ * the same index. What was revoked since `rev` was read is registered all the same and shown as
+ * revoked from the start: the feed refuses it, and a list has to.
+ * Refuses (`CONFLICT`) a token of another epoch or ahead of the log, one whose decision is older than
+ * MAX_DECISION_SECONDS when the log went on since, a life over MAX_TOKEN_SECONDS, and an id that is
+ * registered with other facts.
+ */
+export async function register(
+  trx: Trx,
+  tenant: string,
+  request: RegisterRequest,
+  options: { listBits: number },
+): Promise<Place & { dead: boolean }> {
+  const known = await findRegistration(trx, tenant, request.jti);
+  if (known) {
+    const { rev, exp, task, user } = request;
+    const same =
+      known.rev_epoch === rev.epoch &&
+      known.rev_seq === rev.seq &&
+      known.exp === exp &&
+      known.task === task &&
+      known.user_id === user;
+    if (!same) throw wireError('CONFLICT', { detail: 'The id is registered for another token.' });
+    return { list: known.list, idx: known.idx, dead: false };
+  }
+  await holdHead(trx, tenant);
+  const point = await readPoint(trx, tenant);
+  await assertYoung(trx, tenant, request, point);
+  const named = { tokens: [request], tasks: [], keys: [] };
+  const dead = firstHit(tenant, point, named, await revocationsNaming(trx, tenant, named));
+  const place = await insertRegistration(trx, tenant, request, {
+    listBits: options.listBits,
+    draw: drawIndices,
+  });
+  if (dead) await countLate(trx, tenant, place.list);
+  return { ...place, dead: dead !== undefined };
+}
+
+/** What `endOf` promises rests on these. */
+async function assertYoung(
+  trx: Trx,
+  tenant: string,
+  { rev, exp }: RegisterRequest,
+  point: Point,
+): Promise<void> {
+  const now = Math.floor(point.timeMs / 1_000);
+  if (rev.epoch !== point.epoch || rev.seq > point.seq) {
+    throw wireError('CONFLICT', { detail: 'The decision was made under another epoch.' });
+  }
+  if (exp <= now - CLOCK_SKEW_SECONDS || exp > now + MAX_TOKEN_SECONDS + CLOCK_SKEW_SECONDS) {
+    throw wireError('CONFLICT', { detail: 'The token does not end within fifteen minutes.' });
+  }
+  if (rev.seq === point.seq) return;
+  const movedAt = await timeOfSeq(trx, tenant, rev.seq + 1);
+  if (movedAt === undefined || now - movedAt > MAX_DECISION_SECONDS) {
+    throw wireError('CONFLICT', { detail: 'The decision is too old. Ask again.' });
+  }
+}
+
+/** A list changes by this token although nothing was revoked since it was last made. */
+async function countLate(trx: Trx, tenant: string, list: number): Promise<void> {
+  await trx
+    .updateTable('status_list')
+    .set({ late: sql<number>`late + 1` })
+    .where('tenant', '=', tenant)
+    .where('list', '=', list)
+    .execute();
+}

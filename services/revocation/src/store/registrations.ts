@@ -1,0 +1,136 @@
+import type { RegisterRequest } from '@remit/contracts';
+import { sql } from 'kysely';
+import type { Tables, Trx } from './tables.ts';
+
+export type Place = { list: number; idx: number };
+/** Random whole numbers below `size`, all different. */
+export type DrawIndices = (size: number, count: number) => number[];
+
+/** Indices drawn at once. */
+const DRAWN = 64;
+/** So few of them free means that about nine tenths of the list are used. */
+const FREE_ENOUGH = 6;
+
+/** A registration of this id, when there is one. */
+export function findRegistration(
+  trx: Trx,
+  tenant: string,
+  jti: string,
+): Promise<Tables['registration'] | undefined> {
+  return trx
+    .selectFrom('registration')
+    .selectAll()
+    .where('tenant', '=', tenant)
+    .where('jti', '=', jti)
+    .executeTakeFirst() as Promise<Tables['registration'] | undefined>;
+}
+
+/** Whether a task has a token of this user. */
+export async function isTaskOf(trx: Trx, tenant: string, task: string, user: string) {
+  const found = await trx
+    .selectFrom('registration')
+    .select('jti')
+    .where('tenant', '=', tenant)
+    .where('task', '=', task)
+    .where('user_id', '=', user)
+    .limit(1)
+    .executeTakeFirst();
+  return found !== undefined;
+}
+
+/**
+ * Registers a token at a random free index of the tenant's open list, and opens the next list when
+ * this one is about nine tenths full. The unique constraint decides between two that drew the same;
+ * the loser draws again. Random, so that an index says nothing of when a token was made.
+ */
+export async function insertRegistration(
+  trx: Trx,
+  tenant: string,
+  request: RegisterRequest,
+  options: { listBits: number; draw: DrawIndices },
+): Promise<Place> {
+  for (;;) {
+    const open = await openList(trx, tenant, options.listBits);
+    const drawn = options.draw(open.size, Math.min(DRAWN, open.size));
+    const free = await freeOf(trx, tenant, open.list, drawn);
+    if (free.length <= Math.min(FREE_ENOUGH, (drawn.length * FREE_ENOUGH) / DRAWN)) {
+      await closeList(trx, tenant, open.list);
+      continue;
+    }
+    for (const idx of free) {
+      const place = { list: open.list, idx };
+      if (await tryInsert(trx, tenant, request, place)) return place;
+    }
+  }
+}
+
+async function tryInsert(
+  trx: Trx,
+  tenant: string,
+  request: RegisterRequest,
+  place: Place,
+): Promise<boolean> {
+  const { rev, user, ...rest } = request;
+  const row = await trx
+    .insertInto('registration')
+    .values({
+      ...rest,
+      ...place,
+      tenant,
+      user_id: user,
+      rev_epoch: rev.epoch,
+      rev_seq: rev.seq,
+    })
+    .onConflict((conflict) => conflict.columns(['tenant', 'list', 'idx']).doNothing())
+    .returning('idx')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+async function openList(
+  trx: Trx,
+  tenant: string,
+  listBits: number,
+): Promise<{ list: number; size: number }> {
+  const newest = await trx
+    .selectFrom('status_list')
+    .select(['list', 'size', 'closed'])
+    .where('tenant', '=', tenant)
+    .orderBy('list', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  if (newest && !newest.closed) return newest;
+  const list = newest === undefined ? 0 : newest.list + 1;
+  await trx
+    .insertInto('status_list')
+    .values({
+      tenant,
+      list,
+      size: listBits,
+      closed: false,
+      late: 0,
+      bits: Buffer.alloc(listBits / 8),
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  return { list, size: listBits };
+}
+
+async function closeList(trx: Trx, tenant: string, list: number): Promise<void> {
+  await trx
+    .updateTable('status_list')
+    .set({ closed: true })
+    .where('tenant', '=', tenant)
+    .where('list', '=', list)
+    .where('closed', '=', false)
+    .execute();
+}
+
+async function freeOf(trx: Trx, tenant: string, list: number, drawn: number[]): Promise<number[]> {
+  const { rows } = await sql<{ idx: number }>`
+    select drawn.idx from unnest(${drawn}::int[]) with ordinality as drawn (idx, place)
+    where not exists (select 1 from registration r
+      where r.tenant = ${tenant} and r.list = ${list} and r.idx = drawn.idx)
+    order by drawn.place`.execute(trx);
+  return rows.map(({ idx }) => idx);
+}

@@ -1,0 +1,73 @@
+import type { RevocationKind } from '@remit/contracts';
+import type { OutboxTables } from '@remit/service-kit';
+import type { Generated, Transaction } from 'kysely';
+
+/** The tables of the service's schema. Times are seconds of the feed's clock unless they say `ms`. */
+export type Tables = OutboxTables & {
+  /** One row per epoch of this store; the highest number is now. */
+  epoch: { tenant: string; number: number; id: string; feed_secret: Buffer; started_at: Date };
+  /** A tenant's committed sequence. Its row lock is what puts revocations in one order. */
+  head: { tenant: string; seq: number; moved_at: Date };
+  revocation: {
+    tenant: string;
+    seq: number;
+    verb: 'revoke' | 'recheck';
+    kind: RevocationKind;
+    id: string;
+    at: number;
+    /** No token that this can hit lives longer; null for keys. */
+    ends: number | null;
+    by_kind: 'user' | 'agent' | 'service';
+    by_id: string;
+    reason: string | null;
+  };
+  registration: {
+    tenant: string;
+    jti: string;
+    lineage: string[];
+    rev_epoch: string;
+    rev_seq: number;
+    task: string;
+    actors: string[];
+    user_id: string;
+    client: string;
+    keys: string[];
+    exp: number;
+    list: number;
+    idx: number;
+    registered_at: Generated<Date>;
+  };
+  status_list: {
+    tenant: string;
+    list: number;
+    size: number;
+    closed: boolean;
+    /** Tokens that were dead when they were registered: the list changes without a new revocation. */
+    late: number;
+    /** What was shown, so that it is never taken back. */
+    bits: Buffer;
+  };
+  /** One row: who sends beats. */
+  lease: {
+    tenant: string;
+    holder: string;
+    term: number;
+    expires_at: Date;
+    feed_ms: number;
+    offset_ms: number;
+  };
+  /** Up to where another service's events are taken in without a gap, and what came beyond. */
+  source_position: { tenant: string; source: string; seq: number };
+  source_ahead: { tenant: string; source: string; seq: number };
+  quarantine: {
+    tenant: string;
+    id: Generated<number>;
+    stream: string;
+    subject: string;
+    why: string;
+    payload: Buffer;
+    at: Generated<Date>;
+  };
+};
+
+export type Trx = Transaction<Tables>;
