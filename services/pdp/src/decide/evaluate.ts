@@ -52,7 +52,7 @@ export function evaluate(
   deps: DecideDeps,
   facts: RegistryFacts,
   set: GuardrailSet,
-  request: EvaluateRequest & { tenant: string },
+  request: Omit<EvaluateRequest, 'user'> & { tenant: string; user?: string | undefined },
 ): EvaluateResponse {
   const answer = (
     reason: Reason,

@@ -1,0 +1,116 @@
+import { randomUUIDv7 } from 'node:crypto';
+import type { Handlers } from '@remit/bus';
+import { streams } from '@remit/contracts';
+import { type App, createOutbox, type KitDeps, openKit, readSigner } from '@remit/service-kit';
+import type { FastifyInstance } from 'fastify';
+import { createBeats } from './bus/beats.ts';
+import { createEngine } from './cedar/engine.ts';
+import type { PdpConfig } from './config.ts';
+import { createDecider } from './decide/decider.ts';
+import { createResolver } from './decide/resolve.ts';
+import { createAdmit } from './http/admit.ts';
+import { authzenRoutes } from './http/authzen.ts';
+import { policyRoutes } from './http/policies.ts';
+import { createPolicies, type Policies } from './policies/policies.ts';
+import type { PdpTables } from './store/tables.ts';
+
+export const VERSION = '0.1.0';
+
+/**
+ * Builds the pdp: decides over the bus for PEPs and the issuer, over HTTP for AuthZEN clients, and
+ * keeps the tenants' policy sets. Used by main, by the loader and by tests.
+ */
+export async function build(
+  config: PdpConfig,
+  deps: KitDeps = {},
+): Promise<App & { http: FastifyInstance; policies: Policies }> {
+  const kit = await openKit<PdpTables>({ name: 'pdp', version: VERSION, config, deps });
+  const { bus, clock, database, directory, http, lifecycle, log, metrics, recorder } = kit;
+  try {
+    const signer = readSigner(config.busSignerFile);
+    const engine = createEngine();
+    const outbox = createOutbox<PdpTables>({
+      database,
+      log,
+      send: async ({ subject, payload, messageId }) => {
+        await bus.publishRecord(subject, payload, messageId);
+      },
+    });
+    const policies = createPolicies({
+      database,
+      outbox,
+      signer,
+      recorder,
+      directory,
+      engine,
+      clock,
+    });
+
+    const badData = metrics.counter(
+      'remit_pdp_registry_data_refused_total',
+      'Envelopes and scopes of the registry that could not be used.',
+    );
+    const policyErrors = metrics.counter(
+      'remit_pdp_policy_errors_total',
+      'Decisions refused because a policy could not be evaluated. Should be 0.',
+    );
+    metrics.gauge('remit_pdp_cedar_evaluations', 'Evaluations by Cedar since the start.', () => {
+      return engine.stats().evaluations;
+    });
+    metrics.gauge('remit_pdp_cedar_slices_prepared', 'Slices parsed since the start.', () => {
+      return engine.stats().prepared;
+    });
+    metrics.gauge('remit_pdp_cedar_slice_hits', 'Evaluations of a slice that was parsed.', () => {
+      return engine.stats().hits;
+    });
+    metrics.gauge('remit_pdp_outbox_unsent', 'Policy events that wait to be sent.', () => {
+      return outbox.lag().unsent;
+    });
+
+    const decider = createDecider({
+      engine,
+      policies,
+      metrics,
+      nowMs: () => clock.now(),
+      newId: randomUUIDv7,
+      onPolicyError: (failed) => {
+        policyErrors.add();
+        log.error(
+          { policies: failed },
+          'a policy could not be evaluated, so the request is refused',
+        );
+      },
+      resolve: createResolver({
+        directory,
+        envelopeVerifier: kit.verifiers.envelope,
+        log,
+        onBadData: () => badData.add(),
+      }),
+    });
+    const beats = createBeats({ bus, signer, head: outbox.head, clock, log, metrics });
+    const admit = createAdmit(kit.people, recorder);
+    policyRoutes(http, { policies, admit });
+    const { publicUrl } = config;
+    authzenRoutes(http, { decider, directory, recorder, admit, metrics, publicUrl });
+    kit.publishKeys(() => [signer]);
+
+    const handlers: Handlers<'pdp'> = {
+      evaluate: ({ tenant }, body) => decider.evaluate({ ...body, tenant }),
+      mint: ({ tenant }, body) => decider.mint({ ...body, tenant }),
+    };
+    const app = kit.app({
+      start: async () => {
+        await bus.ensureStream(streams.POLICY, { replicas: config.streamReplicas });
+        outbox.start();
+        beats.start();
+        lifecycle.onStop('recorder', 'outbox', () => outbox.stop());
+        lifecycle.onStop('consumers', 'beats', () => beats.stop());
+        kit.serve('pdp', handlers, signer);
+      },
+    });
+    return { ...app, policies };
+  } catch (error) {
+    await lifecycle.stop();
+    throw error;
+  }
+}

@@ -1,0 +1,4 @@
+import { migrateService } from '@remit/service-kit';
+import { migrations } from './store/migrations.ts';
+
+await migrateService({ schema: 'pdp', migrations });

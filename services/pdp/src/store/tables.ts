@@ -1,0 +1,33 @@
+import type { OutboxTables } from '@remit/service-kit';
+import type { ColumnType } from 'kysely';
+
+/** Files of a set by name: `*.cedar`, and `tests/*.yaml`. */
+export type PolicyFiles = Record<string, string>;
+
+type WrittenOnce<T> = ColumnType<T, T, never>;
+/** Written as JSON text, read back parsed. */
+type Json<T> = ColumnType<T, string, never>;
+
+export type PdpTables = OutboxTables & {
+  policy_versions: {
+    tenant: WrittenOnce<string>;
+    /** Counts the versions of a tenant from 1. */
+    number: WrittenOnce<number>;
+    /** SHA-256 of the files' canonical JSON. */
+    version: WrittenOnce<string>;
+    author: WrittenOnce<string>;
+    message: WrittenOnce<string>;
+    files: Json<PolicyFiles>;
+    created_at: ColumnType<Date, never, never>;
+  };
+  /** Which version became active when; the newest row of a tenant is the active one. */
+  policy_activations: {
+    tenant: WrittenOnce<string>;
+    /** Sequence of the event in the outbox. */
+    seq: WrittenOnce<number>;
+    number: WrittenOnce<number>;
+    version: WrittenOnce<string>;
+    activated_by: WrittenOnce<string>;
+    activated_at: ColumnType<Date, never, never>;
+  };
+};
