@@ -1,0 +1,47 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { REASONS } from '@remit/contracts';
+import { describe, expect, it } from 'vitest';
+import { localCodes, renderErrorCodes } from './error-codes.ts';
+import { renderSubjects } from './subjects-doc.ts';
+
+const root = join(import.meta.dirname, '../..');
+const read = (file: string) => readFileSync(join(root, file), 'utf8');
+
+describe('the documents', () => {
+  it('docs/error-codes.md lists every code there is and no other', () => {
+    expect(read('docs/error-codes.md')).toBe(renderErrorCodes(root));
+  });
+
+  it('docs/subjects.md is what the contracts say', () => {
+    expect(read('docs/subjects.md')).toBe(renderSubjects());
+  });
+
+  it('find the codes of each package that has an error class', () => {
+    const found = localCodes(root).map((each) => each.package);
+    expect(found).toContain('@remit/bus');
+    expect(found).toContain('@remit/pep');
+    expect(found.length).toBeGreaterThan(10);
+  });
+
+  it('name each reason somewhere in the code that decides', () => {
+    const sources = globSync('{packages,services}/*/src/**/*.ts', { cwd: root })
+      .filter((file) => !file.endsWith('.test.ts') && !file.endsWith('/reasons.ts'))
+      .map(read)
+      .join('\n');
+    const unused = Object.keys(REASONS).filter(
+      (reason) => !new RegExp(`['"\`]${reason}['"\`]`).test(sources),
+    );
+    expect(unused).toEqual([]);
+  });
+
+  it('link only to files that are there', () => {
+    const broken = globSync(['*.md', 'docs/**/*.md'], { cwd: root }).flatMap((file) =>
+      [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+        .map(([, target = '']) => join(dirname(file), target))
+        .filter((target) => !existsSync(join(root, target)))
+        .map((target) => `${file} → ${target}`),
+    );
+    expect(broken).toEqual([]);
+  });
+});

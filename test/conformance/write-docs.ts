@@ -1,0 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { renderErrorCodes } from './error-codes.ts';
+import { renderSubjects } from './subjects-doc.ts';
+
+/** Rewrites the documents that are generated from the code. */
+const root = join(import.meta.dirname, '../..');
+writeFileSync(join(root, 'docs/error-codes.md'), renderErrorCodes(root));
+writeFileSync(join(root, 'docs/subjects.md'), renderSubjects());
