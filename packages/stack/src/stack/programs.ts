@@ -19,7 +19,7 @@ export type Program = {
 
 export type Programs = {
   readonly names: readonly string[];
-  /** How somebody runs it by hand. */
+  /** Writes its environment (0600) and says how somebody runs it by hand. */
   command(name: string): string;
   launch(name: string): ManagedProcess;
   /** Throws StackError `NOT_READY` or `PROCESS_EXITED`. */

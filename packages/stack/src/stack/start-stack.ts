@@ -64,7 +64,7 @@ export type Stack = StackFiles & {
   readonly urls: Readonly<Record<string, string>>;
   readonly natsServer: NatsServer;
   readonly steps: readonly { name: string; ms: number }[];
-  /** How to run what `without` left out, by name. */
+  /** How to run each program by hand, with its environment's file, by name. */
   readonly commands: Readonly<Record<string, string>>;
   readonly processes: Supervisor;
   /** Connection URL of a role of the services' database; a secret. */
@@ -192,8 +192,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       ),
       extras: new Map(Object.entries(extras).map(([name, make]) => [name, make(context)])),
     });
-    const commands = Object.fromEntries(without.map((name) => [name, programs.command(name)]));
-    for (const [name, command] of Object.entries(commands)) say(`run ${name} yourself: ${command}`);
+    const commands = Object.fromEntries(
+      programs.names.map((name) => [name, programs.command(name)]),
+    );
+    for (const name of without) say(`run ${name} yourself: ${commands[name]}`);
     const wanted = programs.names.filter((name) => !without.includes(name));
     await step(wanted.join(', '), () => startPrograms(programs, wanted, without.length > 0, say));
 
