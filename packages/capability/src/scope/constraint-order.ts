@@ -74,7 +74,7 @@ function meetHosts(
 }
 
 /** Exactly what passes both, in normal form; undefined where nothing does. */
-export function meetTests(a: Tests, b: Tests): Tests | undefined | TooLarge {
+function meetTests(a: Tests, b: Tests): Tests | undefined | TooLarge {
   const like = meetLike(a.like, b.like);
   if (like === TOO_LARGE) return TOO_LARGE;
   const emails = meetHosts(a.emails, b.emails);

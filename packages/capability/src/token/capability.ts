@@ -65,9 +65,6 @@ function readActors(value: unknown): readonly string[] {
     if (actors.length > MAX_DEPTH) throw malformed('act', 'nested too deeply');
     const claim = closedClaim(act, 'act', ['sub'], ['act']);
     actors.push(text(claim['sub'], 'act.sub'));
-    if (Object.hasOwn(claim, 'act') && !isRecord(claim['act'])) {
-      throw malformed('act', 'an object is expected');
-    }
     act = claim['act'];
   }
   return distinct(actors.toReversed(), 'act');

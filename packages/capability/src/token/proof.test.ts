@@ -148,6 +148,8 @@ describe('a proof', () => {
     expect(code({ url: 'https://erp.test', proof: proof('https://erp.test/') })).toBe(
       'NOT_REFUSED',
     );
+    // Two texts that are no URLs are not the same URL.
+    expect(code({ url: '/orders', proof: proof('/orders') })).toBe('DPOP_BINDING_MISMATCH');
   });
 
   // Each row goes red when its check is taken out of `readHeader`, `checkClaims` or `verifyProof`.

@@ -85,7 +85,7 @@ const singleTest: fc.Arbitrary<WrittenTests> = fc.oneof(
 const elementTests = fc
   .tuple(singleTest, fc.option(singleTest, { nil: {}, freq: 4 }))
   .map(([a, b]) => ({ ...b, ...a }));
-export const tests: fc.Arbitrary<WrittenTests> = fc
+const tests: fc.Arbitrary<WrittenTests> = fc
   .tuple(
     fc.oneof(
       { weight: 5, arbitrary: elementTests },
