@@ -128,10 +128,7 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
   return {
     user: link.user,
     instance: link.instance,
-    server: () => ({
-      version: link.nc.info?.version ?? 'unknown',
-      maxPayload: link.nc.info?.max_payload ?? 0,
-    }),
+    server: link.server,
     call: caller.call,
     serve(callee, handlers, serveOptions) {
       const one = serve(link, callee, handlers, serveOptions);

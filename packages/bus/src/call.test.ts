@@ -392,13 +392,9 @@ describe('a callee', () => {
   });
 
   it('answers OVERLOADED beyond its bound, early, and the others as they should be', async () => {
-    let release = (): void => {};
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
     await using _registry = await registryThat(
       async (_context, { digest }) => {
-        await held;
+        await held.promise;
         return { digest, text: 'done' };
       },
       { maxInFlight: 2 },
@@ -409,7 +405,7 @@ describe('a callee', () => {
       code: 'CALL_REFUSED',
       details: { code: 'OVERLOADED' },
     });
-    release();
+    held.resolve();
     expect((await Promise.all(first)).map(({ text }) => text)).toEqual(['done', 'done']);
   });
 

@@ -176,7 +176,7 @@ function encodeRequest(
     });
   }
   const request = Buffer.from(JSON.stringify(body), 'utf8');
-  const limit = link.nc.info?.max_payload ?? 0;
+  const limit = link.server().maxPayload;
   if (request.length > limit) {
     throw new BusError('PAYLOAD_TOO_LARGE', 'the request is too large for the bus', {
       details: { method, bytes: request.length, limit },

@@ -48,6 +48,8 @@ export type Link = {
   readonly user: string;
   readonly instance: string;
   readonly log: BusLog;
+  /** What the server last announced; the client forgets it while it reconnects. */
+  server(): { version: string; maxPayload: number };
   status(): BusStatus;
   /** Calls `fn` at every change; returns how to stop that. */
   onStatus(fn: (status: BusStatus) => void): () => void;
@@ -73,6 +75,7 @@ export async function openLink(options: ConnectOptions): Promise<Link> {
     throw error;
   }
 
+  let server = { version: 'unknown', maxPayload: 0 };
   let status: BusStatus = 'connected';
   const listeners = new Set<(status: BusStatus) => void>();
   const denied = new Set<(subject: string) => void>();
@@ -108,7 +111,7 @@ export async function openLink(options: ConnectOptions): Promise<Link> {
     () => change('closed'),
   );
 
-  return {
+  const link: Link = {
     nc,
     js: jetstream(nc, { timeout: BUS_TIMES.apiTimeoutMs }),
     // checkAPI asks for $JS.API.INFO, a right that nobody here has.
@@ -116,10 +119,16 @@ export async function openLink(options: ConnectOptions): Promise<Link> {
     user,
     instance,
     log,
+    server() {
+      if (nc.info) server = { version: nc.info.version, maxPayload: nc.info.max_payload };
+      return server;
+    },
     status: () => status,
     onStatus: (fn) => register(listeners, fn),
     onDenied: (fn) => register(denied, fn),
   };
+  link.server();
+  return link;
 }
 
 async function connectFirst(options: ConnectOptions, user: string): Promise<NatsConnection> {

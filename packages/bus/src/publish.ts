@@ -53,7 +53,7 @@ export async function publishRecord(
       const ack = await link.js.publish(subject, payload, { msgID: msgId, timeout: timeoutMs });
       return ack.duplicate && attempt === 0 ? 'duplicate' : 'acked';
     } catch (cause) {
-      if (cause instanceof errors.PermissionViolationError) {
+      if (isDenied(cause)) {
         throw new BusError('PERMISSION_DENIED', 'this user may not publish there', {
           details: { subject },
           cause,
@@ -65,16 +65,25 @@ export async function publishRecord(
           cause,
         });
       }
+      // A time-out has waited long enough; a stream without a leader answers at once.
       if (!(cause instanceof errors.TimeoutError)) await wait(25 * (attempt + 1));
     }
   }
 }
 
 function checkSize(link: Link, subject: string, payload: Uint8Array): void {
-  const limit = link.nc.info?.max_payload ?? 0;
+  const limit = link.server().maxPayload;
   if (payload.length > limit) {
     throw new BusError('PAYLOAD_TOO_LARGE', 'the message is too large for the bus', {
       details: { subject, bytes: payload.length, limit },
     });
   }
+}
+
+/** The client wraps what the server said, once or twice. */
+function isDenied(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof errors.PermissionViolationError) return true;
+  }
+  return false;
 }

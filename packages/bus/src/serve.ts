@@ -98,7 +98,7 @@ export function serve<C extends Callee>(
     try {
       const body = await answer(message, subject);
       text = signer.sign(SIGNED.reply, JSON.stringify({ ...base, body }));
-      if (text.length > (link.nc.info?.max_payload ?? 0)) {
+      if (text.length > link.server().maxPayload) {
         throw new BusError('PAYLOAD_TOO_LARGE', 'the answer is too large for the bus', {
           details: { method, bytes: text.length },
         });
