@@ -111,11 +111,11 @@ export function natsConfig(members: BusMembers, nkey: PublicNkey): Record<string
 }
 
 /** The account of a PEP. */
-export function pepAccount(tenant: string, pep: string): string {
+function pepAccount(tenant: string, pep: string): string {
   return `PEP_${tenant}_${pep}`;
 }
 
-export function siemAccount(siem: string): string {
+function siemAccount(siem: string): string {
   return `SIEM_${siem}`;
 }
 

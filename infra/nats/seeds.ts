@@ -7,7 +7,7 @@ import type { PublicNkey, UserRef } from './config.ts';
  * The nkey seeds of all users, one file each (0600) below `dir`. A seed that exists is kept, so that a
  * configuration can be written again with more users while the known ones stay connected.
  */
-export function seedFiles(dir: string): PublicNkey {
+function seedFiles(dir: string): PublicNkey {
   return (ref) => {
     const file = join(dir, seedFile(ref));
     if (existsSync(file)) return fromSeed(readFileSync(file)).getPublicKey();
@@ -19,6 +19,6 @@ export function seedFiles(dir: string): PublicNkey {
 }
 
 /** Where a user's seed lies: `<account>/<user>.seed`. */
-export function seedFile(ref: UserRef): string {
+function seedFile(ref: UserRef): string {
   return join(ref.account, `${ref.user}.seed`);
 }

@@ -1,12 +1,12 @@
 import { SERVICES, type ServiceName } from '@remit/contracts';
 
 /** The owner of a service's schema: migrations run as it, and only they. */
-export function ownerRole(service: ServiceName): string {
+function ownerRole(service: ServiceName): string {
   return `remit_${service}_owner`;
 }
 
 /** The role that a service runs as: no DDL, no ownership, row-level security applies. */
-export function appRole(service: ServiceName): string {
+function appRole(service: ServiceName): string {
   return `remit_${service}`;
 }
 

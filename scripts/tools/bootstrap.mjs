@@ -88,7 +88,7 @@ async function install(run, command, args, env = process.env) {
 }
 
 /** Turns what npm or pnpm said before it failed into one sentence with the way out. */
-export function explain(said, tool) {
+function explain(said, tool) {
   if (/ENOSPC|no space left/i.test(said)) {
     return 'the disk is full: free about 1.5 GB where this checkout and the pnpm store are, and run the command again.';
   }
