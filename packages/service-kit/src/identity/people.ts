@@ -82,11 +82,17 @@ function unauthenticated(detail?: string): WireError {
 }
 
 function bearerToken(request: FastifyRequest): string {
-  const given = request.raw.headersDistinct.authorization ?? [];
-  if (given.length === 0) throw unauthenticated();
-  const match =
-    given.length === 1 ? /^Bearer ([A-Za-z0-9._~+/=-]{1,16384})$/i.exec(given[0] ?? '') : null;
-  if (!match?.[1]) throw unauthenticated('The authorization header is not one bearer token.');
+  const { authorization } = request.headers;
+  if (authorization === undefined) throw unauthenticated();
+  // Node drops a second authorization header in silence; a proxy may have read that one.
+  const { rawHeaders } = request.raw;
+  const given = rawHeaders.filter(
+    (name, i) => i % 2 === 0 && name.toLowerCase() === 'authorization',
+  );
+  const match = /^Bearer ([A-Za-z0-9._~+/=-]{1,16384})$/i.exec(authorization);
+  if (given.length !== 1 || !match?.[1]) {
+    throw unauthenticated('The authorization header is not one bearer token.');
+  }
   return match[1];
 }
 
