@@ -7,7 +7,7 @@ import type { PublicNkey, UserRef } from './config.ts';
  * The nkey seeds of all users, one file each (0600) below `dir`. A seed that exists is kept, so that a
  * configuration can be written again with more users while the known ones stay connected.
  */
-function seedFiles(dir: string): PublicNkey {
+export function seedFiles(dir: string): PublicNkey {
   return (ref) => {
     const file = join(dir, seedFile(ref));
     if (existsSync(file)) return fromSeed(readFileSync(file)).getPublicKey();
