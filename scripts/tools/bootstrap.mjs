@@ -65,6 +65,8 @@ async function installWorkspace({ root, run, say, node, env, bundled, ownIsEnoug
     node,
     [
       ...[pnpm, 'install', '--frozen-lockfile', '--reporter=append-only', ...retries],
+      // `npm run -s` would silence it by the environment, and then nobody knew why it failed.
+      '--loglevel=info',
       '--config.confirmModulesPurge=false',
     ],
     env,
@@ -75,7 +77,8 @@ async function installWorkspace({ root, run, say, node, env, bundled, ownIsEnoug
 async function install(run, command, args, env = process.env) {
   let result;
   try {
-    result = await run([command, ...args], { env, quiet: true });
+    const quieter = { ...env, npm_config_update_notifier: 'false' };
+    result = await run([command, ...args], { env: quieter, quiet: true });
   } catch (error) {
     if (error.code === 'ENOENT') {
       throw new Plain(

@@ -42,12 +42,14 @@ async function withStack(
   }
 }
 
-describe('the stack', () => {
+// Real servers are started and stopped five times; that takes its time on a busy machine.
+describe('the stack', { timeout: 60_000 }, () => {
   test('brings up servers, services and extras, and leaves no process and no folder', async () => {
     let pids: number[] = [];
     let dir = '';
     await withStack(
       {
+        services: ['issuer'],
         databases: ['erp'],
         extras: {
           erp: ({ plan, databaseUrl }) => ({
@@ -61,7 +63,7 @@ describe('the stack', () => {
         dir = stack.plan.dir;
         pids = Object.values(stack.pids());
         expect(Object.keys(stack.pids()).toSorted()).toEqual([
-          ...['audit', 'erp', 'issuer', 'nats', 'pdp', 'postgres', 'registry', 'revocation'],
+          ...['erp', 'issuer', 'nats', 'postgres'],
         ]);
         const given = await (await fetch(`${stack.urls['issuer']}/readyz`)).json();
         expect(given).toEqual([

@@ -197,7 +197,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     );
     for (const name of without) say(`run ${name} yourself: ${commands[name]}`);
     const wanted = programs.names.filter((name) => !without.includes(name));
-    await step(wanted.join(', '), () => startPrograms(programs, wanted, without.length > 0, say));
+    await step(wanted.join(', ') || 'no program', () =>
+      startPrograms(programs, wanted, without.length > 0, say),
+    );
 
     const processOf = (name: string): ManagedProcess => {
       const found = supervisor.running().find((each) => each.name === name);
