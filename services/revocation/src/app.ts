@@ -33,6 +33,8 @@ export const VERSION = '0.1.0';
 export type RevocationDeps = KitDeps & {
   /** Milliseconds of a monotonic clock. */
   monotonicMs?: () => number;
+  /** Milliseconds without any event after which a missing one is lost; 5000 by default. */
+  lostAfterMs?: number;
 };
 
 /**
@@ -45,7 +47,7 @@ export async function build(
 ): Promise<App & { http: FastifyInstance }> {
   const kit = await openKit<Tables>({ name: NAME, version: VERSION, config, deps });
   try {
-    return await assemble(kit, config, deps.monotonicMs ?? (() => performance.now()));
+    return await assemble(kit, config, deps);
   } catch (error) {
     await kit.lifecycle.stop();
     throw error;
@@ -55,9 +57,10 @@ export async function build(
 async function assemble(
   kit: Kit<Tables>,
   config: RevocationConfig,
-  monotonicMs: () => number,
+  deps: RevocationDeps,
 ): Promise<App & { http: FastifyInstance }> {
   const { bus, database, health, http, lifecycle, log } = kit;
+  const { monotonicMs = () => performance.now(), lostAfterMs } = deps;
   const verifiers = { registry: kit.verifiers.registry, pdp: kit.verifiers.pdp };
   const signer = readSigner(config.busSignerFile);
   const statusKeys = readSigner(config.statusSignerFile);
@@ -147,6 +150,7 @@ async function assemble(
         changes,
         log,
         onRefused: metrics.beatRefused,
+        lostAfterMs,
       });
       for (const consumption of changes.consume(bus)) {
         lifecycle.onStop('consumers', 'changes', () => consumption.stop());

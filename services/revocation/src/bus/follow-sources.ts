@@ -7,7 +7,7 @@ import type { Changes } from './changes.ts';
 import type { SourceWatch } from './source-watch.ts';
 
 /** Events that have not come for this long are lost: the stream doesn't have them any more. */
-const LOST_AFTER_MS = 5_000;
+const DEFAULT_LOST_AFTER_MS = 5_000;
 const POSITIONS_EVERY_MS = 100;
 
 /**
@@ -22,8 +22,10 @@ export function followSources(options: {
   changes: Pick<Changes, 'skipLost'>;
   log: Logger;
   onRefused?: (source: Source) => void;
+  lostAfterMs?: number | undefined;
 }): { stop: () => Promise<void> } {
   const { bus, verifiers, watch, database, changes, log, onRefused } = options;
+  const lostAfterMs = options.lostAfterMs ?? DEFAULT_LOST_AFTER_MS;
   const beatSubjects = { registry: subjects.registryBeat, pdp: subjects.policyBeat };
   const subscriptions = SOURCES.map((source) =>
     bus.subscribe(beatSubjects[source], (_, data) => {
@@ -45,7 +47,7 @@ export function followSources(options: {
       const positions = await readPositions(database);
       for (const source of SOURCES) {
         watch.reached(source, positions[source]);
-        const lost = watch.lost(source, LOST_AFTER_MS);
+        const lost = watch.lost(source, lostAfterMs);
         if (lost !== undefined) await changes.skipLost(source, lost);
       }
     } catch (error) {
