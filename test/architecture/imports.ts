@@ -9,12 +9,17 @@ const SPECIFIER =
 
 /** All static and literal dynamic imports in one source text. Comments are dropped first. */
 export function importsIn(from: string, source: string): Import[] {
-  const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+  const code = withoutComments(source);
   return [...code.matchAll(SPECIFIER)].map(([, , typeOnly, fixed, dynamic]) => {
     const specifier = (fixed ?? dynamic) as string;
     const to = specifier.startsWith('.') ? normalize(join(dirname(from), specifier)) : specifier;
     return { from, to, typeOnly: typeOnly !== undefined };
   });
+}
+
+/** Source text without block comments and without lines that are comments. */
+export function withoutComments(source: string): string {
+  return source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
 }
 
 /** Every TypeScript source file of the repository, as paths from its root. */
