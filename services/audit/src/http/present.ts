@@ -6,8 +6,8 @@ export type RecordView = {
   seq: number;
   id: string;
   line: string;
-  time: string;
-  event: string;
+  time: string | null;
+  event: string | null;
   decision: string | null;
   reason: string | null;
   /** The user; null when the record names none or the value is erased. */
@@ -19,30 +19,31 @@ export type RecordView = {
   /** Personal values by JSON pointer; what is erased is missing. */
   values: Record<string, unknown>;
   producer: string;
-  record: AuditRecord;
+  /** Null when the stored bytes are no record any more: verify says what happened. */
+  record: AuditRecord | null;
   leaf_hash: string;
 };
 
 export function presentRecord(stored: StoredRecord): RecordView {
-  const { seq, producer, record, values, leafHash } = stored;
+  const { seq, id, producer, record, values, leafHash } = stored;
   const principal = values.get('/principal');
   const user = typeof principal === 'string' ? principal : null;
   return {
     seq,
-    id: record.id,
-    line: readableLine(record, user),
-    time: record.time,
-    event: record.event,
-    decision: record.decision ?? null,
-    reason: record.reason ?? null,
+    id,
+    line: record ? readableLine(record, user) : `record ${seq} is damaged: verify the ledger`,
+    time: record?.time ?? null,
+    event: record?.event ?? null,
+    decision: record?.decision ?? null,
+    reason: record?.reason ?? null,
     user,
-    user_erased: record.principal !== undefined && user === null,
-    agents: chainOf(record),
-    action: record.operation?.action ?? null,
-    resource: record.operation?.resource ?? null,
+    user_erased: record?.principal !== undefined && user === null,
+    agents: record ? chainOf(record) : [],
+    action: record?.operation?.action ?? null,
+    resource: record?.operation?.resource ?? null,
     values: Object.fromEntries(values),
     producer,
-    record,
+    record: record ?? null,
     leaf_hash: leafHash.toString('base64'),
   };
 }

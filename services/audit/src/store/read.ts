@@ -25,8 +25,10 @@ export type RecordQuery = {
 /** A record as it stands in the ledger, with those personal values that are not erased. */
 export type StoredRecord = {
   readonly seq: number;
+  readonly id: string;
   readonly producer: string;
-  readonly record: AuditRecord;
+  /** Undefined when the stored bytes are no record: somebody changed them. */
+  readonly record: AuditRecord | undefined;
   readonly leafHash: Buffer;
   readonly bytes: Buffer;
   readonly values: ReadonlyMap<string, unknown>;
@@ -93,15 +95,24 @@ async function withValues(trx: Trx, tenant: string, rows: readonly Row[]): Promi
   const values = await disclosedValues(trx, tenant, rows);
   return rows.map((row) => ({
     seq: row.seq,
+    id: row.id,
     producer: row.producer,
-    record: readRecord(row.bytes),
+    record: tryRecord(row.bytes),
     leafHash: row.leaf_hash,
     bytes: row.bytes,
     values: values.get(`${row.producer} ${row.id}`) ?? new Map(),
   }));
 }
 
-/** A record from its canonical bytes. */
+function tryRecord(bytes: Uint8Array): AuditRecord | undefined {
+  try {
+    return readRecord(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A record from its canonical bytes. Throws ContractError when they are none. */
 export function readRecord(bytes: Uint8Array): AuditRecord {
   return conform(auditRecord, parseJsonStrict(Buffer.from(bytes).toString('utf8')));
 }
