@@ -17,5 +17,5 @@ function fields(schema: Schema, prefix = ''): string[] {
 it('docs/dev-json.md says every field of dev.json and no other', () => {
   const text = readFileSync(join(import.meta.dirname, '../docs/dev-json.md'), 'utf8');
   const documented = [...text.matchAll(/^\| `([^`]+)` \|/gm)].map((row) => row[1]);
-  expect(documented.toSorted()).toEqual(fields(devFile as Schema).toSorted());
+  expect(new Set(documented)).toEqual(new Set(fields(devFile as Schema)));
 });

@@ -19,7 +19,7 @@ export type Narrator = {
 
 /** Writes to `out`; colours only where a person looks (a terminal without NO_COLOR). */
 export function createNarrator(out: NodeJS.WriteStream): Narrator {
-  const colour = out.isTTY === true && process.env['NO_COLOR'] === undefined;
+  const colour = out.isTTY && process.env['NO_COLOR'] === undefined;
   const paint = (style: Style, text: string) =>
     colour ? styleText(style, text, { validateStream: false }) : text;
   const print = (line = '') => void out.write(`${line}\n`);

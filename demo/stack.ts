@@ -36,6 +36,8 @@ export type DemoStackOptions = {
   dir?: string;
   ports: 'fixed' | 'free';
   without?: string[];
+  /** Stops the start: what runs already is ended. */
+  signal: AbortSignal;
   onProgress: (line: string) => void;
 };
 

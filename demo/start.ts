@@ -23,6 +23,7 @@ async function main(): Promise<number> {
     dir,
     ports: 'fixed',
     without: values.without,
+    signal: stop.signal,
     onProgress: narrate.progress,
   });
   const started = await Promise.race([starting, stop.promise.then(() => undefined)]);

@@ -12,7 +12,11 @@ const stop = listenForStop();
 /** Starts everything, tells the story, and leaves nothing behind, whatever happens. */
 async function main(): Promise<number> {
   const startedAt = performance.now();
-  const starting = startDemoStack({ ports: 'free', onProgress: narrate.progress });
+  const starting = startDemoStack({
+    ports: 'free',
+    signal: stop.signal,
+    onProgress: narrate.progress,
+  });
   const started = await Promise.race([starting, stop.promise.then(() => undefined)]);
   if (!started) {
     // What is half started is stopped as soon as it stands, or has stopped itself.

@@ -113,7 +113,7 @@ export function openWorld(dev: DevFile, narrate: Narrator): World {
           await ask(
             'erin',
             'audit',
-            `/records?${new URLSearchParams({ ...filter, limit: '200' })}`,
+            `/records?${new URLSearchParams({ ...filter, limit: '200' }).toString()}`,
           ),
         );
         return records.toReversed();
@@ -129,7 +129,7 @@ export function openWorld(dev: DevFile, narrate: Narrator): World {
 
 /** Turns an allow into a deny in the stored bytes, as an administrator of the database could. */
 async function rewriteRecord(dev: DevFile, seq: number): Promise<{ restore(): Promise<void> }> {
-  const client = new pg.Client(dev.postgres.roles['audit_owner'] as string);
+  const client = new pg.Client(dev.postgres.roles['audit_owner']);
   await client.connect();
   await client.query("select set_config('remit.tenant', $1, false)", [dev.tenant]);
   const { rows } = await client.query<{ bytes: Buffer }>(

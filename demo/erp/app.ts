@@ -23,7 +23,7 @@ const guarded = {
   export: {
     action: 'suppliers.export',
     resource: () => 'erp/suppliers',
-    args: (request) => request.body as Record<string, unknown>,
+    args: (request) => request.body,
   },
   contract: {
     action: 'contracts.read',
@@ -33,12 +33,12 @@ const guarded = {
   order: {
     action: 'orders.create',
     resource: () => 'erp/orders',
-    args: (request) => request.body as Record<string, unknown>,
+    args: (request) => request.body,
   },
   payment: {
     action: 'payments.release',
     resource: (request) => `erp/payments/${params(request).id}`,
-    args: (request) => (request.body ?? {}) as Record<string, unknown>,
+    args: (request) => request.body ?? {},
   },
 } satisfies Record<string, RemitRoute>;
 

@@ -27,7 +27,7 @@ export function sourceFiles(root: string): string[] {
   return globSync(['{packages,services}/*/src/**/*.ts', '{demo,infra,test}/**/*.ts'], {
     cwd: root,
     exclude: (path) => path.includes('node_modules'),
-  }).sort();
+  }).toSorted();
 }
 
 /** The imports of every file. */

@@ -71,8 +71,8 @@ export async function measure(bench: Bench): Promise<Measured> {
   };
 }
 
-async function timeRound(operation: Operation, count: number): Promise<number[]> {
-  const taken = new Array<number>(count);
+async function timeRound(operation: Operation, count: number): Promise<Float64Array> {
+  const taken = new Float64Array(count);
   for (let i = 0; i < count; i++) {
     const startedAt = process.hrtime.bigint();
     const result = operation();

@@ -20,7 +20,7 @@ program
     const stop = new AbortController();
     process.once('SIGINT', () => stop.abort());
     process.once('SIGTERM', () => stop.abort());
-    const colour = process.stdout.isTTY === true && process.env['NO_COLOR'] === undefined;
+    const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
     const show = options.json
       ? JSON.stringify
       : (message: Parameters<typeof recordLine>[0]) => recordLine(message, { colour });

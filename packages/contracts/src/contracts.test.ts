@@ -26,7 +26,7 @@ describe('canonical bytes', () => {
   it('do not depend on the order in which members were written', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string({ unit: 'grapheme' }), fc.integer()), (object) => {
-        const reversed = Object.fromEntries(Object.entries(object).reverse());
+        const reversed = Object.fromEntries(Object.entries(object).toReversed());
         expect(canonicalText(reversed)).toBe(canonicalText(object));
       }),
     );

@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { evaluateRequest, evaluateResponse, mintRequest, mintResponse } from './decision.ts';
 import { bodyRequest, bodyResponse, lookupRequest, lookupResponse } from './registry.ts';
 import {
@@ -126,10 +126,8 @@ export type RpcDeclaration = {
 };
 
 export type RpcMethod = keyof typeof rpc;
-export type RpcRequest<M extends RpcMethod> = import('typebox').Static<(typeof rpc)[M]['request']>;
-export type RpcResponse<M extends RpcMethod> = import('typebox').Static<
-  (typeof rpc)[M]['response']
->;
+export type RpcRequest<M extends RpcMethod> = Static<(typeof rpc)[M]['request']>;
+export type RpcResponse<M extends RpcMethod> = Static<(typeof rpc)[M]['response']>;
 
 /** The services of this deployment, which are also their users on the bus. */
 export const SERVICES = ['audit', 'issuer', 'pdp', 'registry', 'revocation'] as const;

@@ -29,7 +29,7 @@ export const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER
 
 /** Whether a value follows a schema. Nothing is coerced, filled in or stripped. */
 export function matches<S extends TSchema>(schema: S, value: unknown): value is Static<S> {
-  return validator(schema)(value) as boolean;
+  return validator(schema)(value);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 import { closed, count, oneOf, text } from './schema.ts';
 
 /**
@@ -19,7 +19,7 @@ export const SIGNED = {
 export type SignedType = (typeof SIGNED)[keyof typeof SIGNED];
 
 /** CloudEvents 1.0, structured JSON: what is inside every event, signed or not. */
-export const cloudEvent = <T extends import('typebox').TSchema>(data: T) =>
+export const cloudEvent = <T extends TSchema>(data: T) =>
   closed({
     specversion: Type.Literal('1.0'),
     id: text(64),

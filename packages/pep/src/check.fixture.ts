@@ -23,7 +23,7 @@ export const EPOCH = 'epoch-1';
 export const START_MS = 1_800_000_000_000;
 const URL_CALLED = `${AUDIENCE}/suppliers/S-100`;
 
-async function signer(alg: 'ML-DSA-65' | 'Ed25519' | 'ES256'): Promise<Signer> {
+async function newSigner(alg: 'ML-DSA-65' | 'Ed25519' | 'ES256'): Promise<Signer> {
   const { privateKey } = await generateKeyPair(alg, { extractable: true });
   return importSigner({ ...(await exportJWK(privateKey)), alg });
 }
@@ -33,8 +33,8 @@ async function signer(alg: 'ML-DSA-65' | 'Ed25519' | 'ES256'): Promise<Signer> {
  * outside (clock, feed, PDP) in the test's hands.
  */
 export async function checkFixture(overrides: { maxProofs?: number } = {}) {
-  const issuerKey = await signer('ML-DSA-65');
-  const holder = await signer('ES256');
+  const issuerKey = await newSigner('ML-DSA-65');
+  const holder = await newSigner('ES256');
   const published = new Map([[issuerKey.kid, importKey(issuerKey)]]);
   const view = createRevocationView({ tenant: 'acme', maxStaleMs: 3_000 });
   const state = {
@@ -208,7 +208,7 @@ export async function checkFixture(overrides: { maxProofs?: number } = {}) {
     published,
     issuerKey,
     holder,
-    newSigner: signer,
+    newSigner,
     start,
     hearFeed,
     beat,

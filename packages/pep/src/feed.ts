@@ -71,8 +71,8 @@ export function followFeed(options: {
       view.applyBeat(conform(revocationBeat, payload(verifier, SIGNED.beat, data)), receivedAt);
     }),
   );
-  const timer = setInterval(pump, TICK_MS);
-  timer.unref();
+  const ticking = setInterval(pump, TICK_MS);
+  ticking.unref();
   pump();
 
   function pump(): void {
@@ -156,7 +156,7 @@ export function followFeed(options: {
     },
     async stop() {
       stopped = true;
-      clearInterval(timer);
+      clearInterval(ticking);
       events.stop();
       beats.stop();
       await asking;

@@ -233,7 +233,7 @@ export async function createPep(options: PepOptions): Promise<Pep> {
       return {
         allow: true,
         id,
-        operation: finding.operation as Allowed['operation'],
+        operation: finding.operation,
         principal: capability.subject,
         actors: capability.actors,
         task: capability.task,

@@ -87,4 +87,4 @@ function identity({ actors, clientId, task }: VerifiedToken['capability']) {
   };
 }
 
-const clip = (name: string) => String(name).toWellFormed().slice(0, 512) || '-';
+const clip = (name: string) => name.toWellFormed().slice(0, 512) || '-';

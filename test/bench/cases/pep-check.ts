@@ -57,7 +57,7 @@ const cold: Bench = {
   perRound: 400,
   async setup() {
     const { fixture, bearer, presented, check } = await started();
-    const key = createPublicKey({ key: fixture.issuerKey.publicJwk as never, format: 'jwk' });
+    const key = createPublicKey({ key: fixture.issuerKey.publicJwk, format: 'jwk' });
     let tokens: string[] = [];
     const bare = parts(bearer());
     return {
@@ -84,14 +84,14 @@ const dpop: Bench = {
     const presentation = presented('');
     const token = fixture.sign(fixture.claims());
     const bare = parts(fixture.prove(token));
-    const key = createPublicKey({ key: fixture.holder.publicJwk as never, format: 'jwk' });
+    const key = createPublicKey({ key: fixture.holder.publicJwk, format: 'jwk' });
     let proofs: string[] = [];
     return {
       prepare: async (operations) => {
         proofs = Array.from({ length: operations }, () => fixture.prove(token));
       },
       subject: () =>
-        check({ ...presentation, authorization: `DPoP ${token}`, proof: proofs.pop() as string }),
+        check({ ...presentation, authorization: `DPoP ${token}`, proof: proofs.pop() }),
       baseline: () => {
         if (!verify('sha256', bare.signed, { key, dsaEncoding: 'ieee-p1363' }, bare.signature)) {
           throw new Error('the signature is wrong');

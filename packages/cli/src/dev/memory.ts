@@ -16,7 +16,7 @@ export function recall(dev: DevFile): DevMemory {
   } catch {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const jwk = privateKey.export({ format: 'jwk' }) as JsonWebKey & Record<string, string>;
-    return { proofKey: { ...jwk, alg: 'ES256' } as PrivateJwk };
+    return { proofKey: { ...jwk, alg: 'ES256' } };
   }
 }
 

@@ -49,9 +49,8 @@ function styleOf(decision: 'allow' | 'deny' | undefined): Style {
 
 /** CWE-117 and CWE-150: one record is one line, whatever an agent called itself. */
 function clean(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
   return stripVTControlCharacters(text).replace(
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
     '',
   );
 }
