@@ -37,7 +37,7 @@ export type DemoStackOptions = {
   ports: 'fixed' | 'free';
   without?: string[];
   /** Stops the start: what runs already is ended. */
-  signal: AbortSignal;
+  signal?: AbortSignal;
   onProgress: (line: string) => void;
 };
 

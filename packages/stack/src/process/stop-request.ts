@@ -6,8 +6,10 @@ const PARENT_POLL_MS = 500;
 export type StopRequest = {
   /** Set once a stop was asked for: in words, and as the exit code that says so. */
   readonly asked: { reason: string; exitCode: number } | undefined;
-  /** Rejects with nothing, resolves with the request: for `Promise.race` with the work. */
+  /** Resolves with the request: for `Promise.race` with the work. */
   readonly promise: Promise<{ reason: string; exitCode: number }>;
+  /** Aborted by the request: for work that can be called off. */
+  readonly signal: AbortSignal;
   dispose(): void;
 };
 
@@ -19,11 +21,13 @@ export type StopRequest = {
  */
 export function listenForStop(): StopRequest {
   const { promise, resolve } = Promise.withResolvers<{ reason: string; exitCode: number }>();
+  const calledOff = new AbortController();
   let asked: { reason: string; exitCode: number } | undefined;
   const ask = (reason: string, signal: NodeJS.Signals): void => {
     if (asked !== undefined) return;
     asked = { reason, exitCode: 128 + constants.signals[signal] };
     resolve(asked);
+    calledOff.abort(new Error(reason));
   };
   const handlers = SIGNALS.map((signal) => ({ signal, handle: () => ask(signal, signal) }));
   for (const { signal, handle } of handlers) process.on(signal, handle);
@@ -38,6 +42,7 @@ export function listenForStop(): StopRequest {
       return asked;
     },
     promise,
+    signal: calledOff.signal,
     dispose() {
       clearInterval(timer);
       for (const { signal, handle } of handlers) process.off(signal, handle);
