@@ -80,7 +80,7 @@ describe('a look-up', () => {
       user: { id: 'nobody' },
       audience: 'https://x.test',
     });
-    expect(Object.keys(found).sort()).toEqual(['actors', 'revision', 'tenant']);
+    expect(Object.keys(found).toSorted()).toEqual(['actors', 'revision', 'tenant']);
   });
 
   it('gives the roles of groups beside direct ones', async () => {
@@ -260,7 +260,7 @@ describe('the feed', () => {
 describe('the keys', () => {
   it('of both purposes are published, public halves only', async () => {
     const answer = await app.http.inject('/.well-known/jwks.json');
-    const { keys } = answer.json() as { keys: Record<string, unknown>[] };
+    const { keys } = answer.json<{ keys: Record<string, unknown>[] }>();
     expect(keys).toHaveLength(2);
     for (const key of keys) expect(key).not.toHaveProperty('d');
   });

@@ -56,7 +56,7 @@ export function loadConfig<S extends TObject>(schema: S, env: Environment): Load
   }
   const warnings = Object.keys(env)
     .filter((name) => name.startsWith(PREFIX) && !name.startsWith(LOADERS) && !known.has(name))
-    .sort()
+    .toSorted()
     .map((name) => `${name} is set but this service has no such setting; it is ignored.`);
   return { config: { ...config } as Static<S>, warnings };
 }
@@ -132,7 +132,7 @@ function isPlainUrl(text: string, schemes: readonly string[]): boolean {
 }
 
 function valid(schema: TSchema, value: unknown): boolean {
-  return ajv.validate(schema, value) === true;
+  return ajv.validate<unknown>(schema, value);
 }
 
 function expectation(schema: TSchema): string {
@@ -182,7 +182,9 @@ export function describeConfig(schema: TObject): ConfigEntry[] {
         required: fallback === undefined && (schema.required?.includes(field) ?? false),
         secret: isSecret(fieldSchema),
         expects: expectation(fieldSchema),
-        ...(fallback === undefined ? {} : { default: String(fallback) }),
+        ...(fallback === undefined
+          ? {}
+          : { default: JSON.stringify(fallback).replace(/^"|"$/g, '') }),
         description: descriptionOf(fieldSchema),
       };
     },

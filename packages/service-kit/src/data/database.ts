@@ -176,7 +176,8 @@ function discardBroken(pool: pg.Pool) {
 
 function typeParser(oid: number, format: 'binary' | 'text'): unknown {
   if (oid === INT8) return exactInteger;
-  return pg.types.getTypeParser(oid, format as 'text');
+  const parserOf = pg.types.getTypeParser as (oid: number, format: string) => unknown;
+  return parserOf(oid, format);
 }
 
 function exactInteger(text: string): number {

@@ -1,5 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto';
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import type { Logger } from '../process/log.ts';
 import type { Database } from './database.ts';
 import type { MigrationContext } from './migrations.ts';
@@ -91,7 +91,7 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
   const { log, send, pollMs = 500, keepSentDays = 7 } = options;
   // The generic database's own tables are not known here; these two are.
   const database = options.database as unknown as Database<OutboxTables>;
-  let running = false;
+  const state = { running: false };
   let loop: Promise<void> | undefined;
   let wake: () => void = () => undefined;
   let woken = false;
@@ -171,12 +171,12 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
   async function run(): Promise<void> {
     let backoffMs = 0;
     let pruned = 0;
-    while (running) {
+    while (state.running) {
       woken = false;
       try {
         let batch: { sent: number; stopped: boolean };
         do batch = await sendBatch();
-        while (batch.sent === BATCH && running);
+        while (batch.sent === BATCH && state.running);
         await look();
         if (Date.now() - pruned > 3_600_000) {
           pruned = Date.now();
@@ -188,7 +188,7 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
         log.warn({ err: error }, 'the outbox cannot be read');
       }
       // A failed send is not tried again because something new came behind it.
-      if (running && (!woken || backoffMs > 0)) await pause(backoffMs || pollMs);
+      if (state.running && (!woken || backoffMs > 0)) await pause(backoffMs || pollMs);
     }
   }
 
@@ -232,7 +232,7 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
       return seq;
     },
     head: async () => {
-      const row = await (database.db as Kysely<OutboxTables>)
+      const row = await database.db
         .selectFrom('outbox_head')
         .select('seq')
         .where('tenant', '=', '*')
@@ -240,12 +240,12 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
       return row.seq;
     },
     start: () => {
-      if (running) return;
-      running = true;
+      if (state.running) return;
+      state.running = true;
       loop = run();
     },
     stop: async () => {
-      running = false;
+      state.running = false;
       wake();
       await loop;
     },

@@ -39,7 +39,7 @@ export function trackRoutes(app: FastifyInstance): RouteTable {
     allowed: (target) => {
       const path = target.split('?', 1)[0] ?? '';
       const found = routes.filter(({ pattern }) => pattern.test(path));
-      return [...new Set(found.flatMap(({ methods }) => methods))].sort();
+      return [...new Set(found.flatMap(({ methods }) => methods))].toSorted();
     },
   };
 }

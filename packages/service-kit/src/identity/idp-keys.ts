@@ -56,7 +56,7 @@ export function createIdpKeys(options: {
   fetch?: Fetch;
   cooldownMs?: number;
 }): IdpKeys {
-  const { clock, fetch = globalThis.fetch as Fetch, cooldownMs = 10_000 } = options;
+  const { clock, fetch = globalThis.fetch, cooldownMs = 10_000 } = options;
   const entries = new Map<string, Entry>();
 
   async function load(issuer: string): Promise<void> {

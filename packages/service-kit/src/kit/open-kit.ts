@@ -6,7 +6,7 @@ import {
   type Signer,
   type Verifier,
 } from '@remit/bus';
-import { SERVICES, type TrustedKeys, type TrustFile } from '@remit/contracts';
+import type { SERVICES, TrustedKeys, TrustFile } from '@remit/contracts';
 import { createRecorder, type Recorder } from '@remit/recorder';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';

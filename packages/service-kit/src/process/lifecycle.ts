@@ -28,7 +28,7 @@ export function createLifecycle(options: { log: Logger; phaseTimeoutMs?: number 
   async function run(): Promise<void> {
     for (const fn of before) fn();
     for (const phase of PHASES) {
-      for (const entry of entries.filter((e) => e.phase === phase).reverse()) {
+      for (const entry of entries.filter((e) => e.phase === phase).toReversed()) {
         try {
           await within(Promise.resolve(entry.stop()), phaseTimeoutMs);
         } catch (error) {

@@ -136,7 +136,7 @@ function histogramLines(name: string, buckets: readonly number[], entry: Buckets
 
 function labelText(labels: Labels): string {
   return Object.keys(labels)
-    .sort()
+    .toSorted()
     .map((key) => `${key}="${escapeLabel(labels[key] as string)}"`)
     .join(',');
 }

@@ -58,7 +58,7 @@ function readConfig<S extends TObject>(options: RunOptions<S>): Static<S> | unde
     const { config, warnings } = loadConfig(options.config, process.env);
     for (const warning of warnings) process.stderr.write(`${options.name}: ${warning}\n`);
     if (!process.argv.includes('--check')) return config;
-    const shown = redactConfig(options.config, config as Record<string, unknown>);
+    const shown = redactConfig(options.config, config);
     process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;

@@ -46,18 +46,23 @@ export function createBeats(options: {
     }
   }
 
-  function next(): void {
+  async function next(): Promise<void> {
     const started = performance.now();
-    current = beat().then(() => {
-      if (running) timer = setTimeout(next, Math.max(0, BEAT_MS - (performance.now() - started)));
-    });
+    await beat();
+    if (running) schedule(Math.max(0, BEAT_MS - (performance.now() - started)));
+  }
+
+  function schedule(ms: number): void {
+    timer = setTimeout(() => {
+      current = next();
+    }, ms);
   }
 
   return {
     start: () => {
       if (running) return;
       running = true;
-      next();
+      current = next();
     },
     stop: async () => {
       running = false;

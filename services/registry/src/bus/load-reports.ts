@@ -46,12 +46,19 @@ export function createLoadReports(options: {
     });
   }
 
-  function next(): void {
-    current = look()
-      .catch((error: unknown) => log.warn({ err: error }, 'loads are not recorded yet'))
-      .then(() => {
-        if (running) timer = setTimeout(next, LOOK_MS);
-      });
+  async function next(): Promise<void> {
+    try {
+      await look();
+    } catch (error) {
+      log.warn({ err: error }, 'loads are not recorded yet');
+    }
+    if (running) schedule();
+  }
+
+  function schedule(): void {
+    timer = setTimeout(() => {
+      current = next();
+    }, LOOK_MS);
   }
 
   return {
@@ -59,7 +66,7 @@ export function createLoadReports(options: {
     start: () => {
       if (running) return;
       running = true;
-      next();
+      current = next();
     },
     stop: async () => {
       running = false;

@@ -203,7 +203,8 @@ async function applyAgents(
 }
 
 /** An agent's body without its version; what is not written is denied. */
-function agentFields({ envelope: _, ...entry }: AgentEntry) {
+function agentFields(agent: AgentEntry) {
+  const { envelope: _envelope, ...entry } = agent;
   return {
     launchers: [],
     task_types: [],

@@ -116,5 +116,5 @@ async function applyGroups(trx: RegistryTransaction, folder: TenantFolder): Prom
     touched.add(row.role);
     await trx.insertInto('group_roles').values(row).execute();
   }
-  return [...touched].sort().map((id) => ({ entity: 'role', id, change: 'changed' }));
+  return [...touched].toSorted().map((id) => ({ entity: 'role', id, change: 'changed' }));
 }

@@ -132,7 +132,7 @@ function entries(path: string, shown: string): { name: string; folder: boolean }
     return readdirSync(path, { withFileTypes: true })
       .filter(({ name }) => !name.startsWith('.'))
       .map((entry) => ({ name: entry.name, folder: entry.isDirectory() }))
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1));
   } catch (cause) {
     const code = (cause as { code?: string }).code;
     throw loadError(relative('.', shown) || shown, `is not a readable folder (${code})`);

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createSigner, type PrivateJwks } from '@remit/bus';
+import { createSigner } from '@remit/bus';
 import { createDatabase, createLogger, createOutbox, type Fetch } from '@remit/service-kit';
 import type { TestInfra } from '@remit/testkit';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
@@ -99,8 +99,8 @@ export async function load(
   try {
     const outbox = createOutbox({ database, log: silent, send: () => Promise.reject(new Error()) });
     const clock = { now: () => 1_800_000_000_000 };
-    const signer = createSigner(infra.signer('registry-bus') as PrivateJwks);
-    const envelopeSigner = createSigner(infra.signer('registry-envelope') as PrivateJwks);
+    const signer = createSigner(infra.signer('registry-bus'));
+    const envelopeSigner = createSigner(infra.signer('registry-envelope'));
     const writer = createChangeWriter({ outbox, signer, clock });
     const applied: Applied[] = [];
     for (const folder of folders) {
