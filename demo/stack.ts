@@ -174,7 +174,7 @@ function describe(stack: Stack): DevFile {
     })),
     nats: {
       url: urls['nats'] as string,
-      server: stack.natsServer.version,
+      server: `${stack.natsServer.version}, ${stack.natsServer.source}`,
       users: [
         { name: 'operator', account: 'REMIT', seed_file: bus.seedFile('operator') },
         { name: 'siem', account: 'SIEM_siem', seed_file: bus.siemSeedFile('siem') },

@@ -1,7 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { listenForStop, repositoryRoot, StackError } from '@remit/stack';
+import { listenForStop, repositoryRoot, StackError, writeDevFile } from '@remit/stack';
 import { createNarrator } from './narrate.ts';
 import { resetDemoStack, startDemoStack } from './stack.ts';
 
@@ -39,11 +39,12 @@ async function main(): Promise<number> {
   stack.processes.onUnexpectedExit(({ name, logFile }) =>
     ended.resolve(`${name} ended by itself; its log is ${logFile}`),
   );
-  mkdirSync(home, { recursive: true });
-  writeFileSync(join(home, 'dev.json'), `${JSON.stringify(dev, null, 2)}\n`, { mode: 0o600 });
+  const trustFile = join(home, 'trust.json');
+  copyFileSync(stack.trustFile, trustFile);
+  writeDevFile(join(home, 'dev.json'), { ...dev, trust_file: trustFile });
   narrate.end([
     ...Object.entries(dev.urls).map(([name, url]) => `${name.padEnd(11)} ${url}`),
-    `${'nats'.padEnd(11)} ${dev.nats.url} (nats-server ${stack.natsServer.version})`,
+    `${'nats'.padEnd(11)} ${dev.nats.url} (nats-server ${dev.nats.server})`,
     '',
     ...dev.examples.map(({ says, command }) => `${says}: ${command}`),
     '',

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 /** What is needed to end, later and from another process, what a killed supervisor left. */
@@ -37,6 +37,8 @@ export function writePidFile(
   runDir: string,
   entry: { name: string; pid: number; folders?: readonly string[] },
 ): () => void {
+  // Its parents keep the usual mode: PostgreSQL's data may lie beside it, and runs as another user.
+  mkdirSync(dirname(runDir), { recursive: true });
   mkdirSync(runDir, { recursive: true, mode: 0o700 });
   const file = join(runDir, `${process.pid}-${entry.name}.json`);
   const record: PidRecord = {
