@@ -238,7 +238,6 @@ test('only auditors and administrators of the tenant may ask, and asking leaves 
 
 test('bad input is refused with its own error, and nothing is read', async () => {
   await using service = await testService();
-  const before = await service.sql('select count(*) from records');
   for (const query of [
     'limit=0',
     'limit=201',
@@ -266,7 +265,10 @@ test('bad input is refused with its own error, and nothing is read', async () =>
   expect(posted.statusCode).toBe(405);
   const tenant = await service.app.http.inject({ url: '/t/ACME/records' });
   expect(tenant.json()).toMatchObject({ code: 'TENANT_UNKNOWN' });
-  expect(before).toEqual([{ count: '0' }]);
+  // A query that is answered leaves a record: here only the one for what there is not.
+  await expect
+    .poll(() => service.sql("select record->'detail'->>'id' as id from records"))
+    .toEqual([{ id: 'nobody' }]);
 });
 
 test('it publishes its signing keys and more than ten metrics of its own', async () => {
@@ -276,17 +278,19 @@ test('it publishes its signing keys and more than ten metrics of its own', async
   expect(keys.map(({ x }: { x: string }) => x)).toEqual([mark[0]?.x, checkpoint[0]?.x]);
   const { body } = await service.app.http.inject({ url: '/metrics' });
   const names = [...body.matchAll(/^# TYPE (remit_audit_\w+)/gm)].map(([, name]) => name);
-  expect(names.toSorted()).toEqual([
-    'remit_audit_batch_seconds',
-    'remit_audit_checkpoints_refused_total',
-    'remit_audit_checkpoints_total',
-    'remit_audit_conflicts_total',
-    'remit_audit_duplicates_total',
-    'remit_audit_marks_total',
-    'remit_audit_number_gaps',
-    'remit_audit_pending',
-    'remit_audit_quarantined_total',
-    'remit_audit_records_total',
-    'remit_audit_verified_total',
-  ]);
+  expect(new Set(names)).toEqual(
+    new Set([
+      'remit_audit_batch_seconds',
+      'remit_audit_checkpoints_refused_total',
+      'remit_audit_checkpoints_total',
+      'remit_audit_conflicts_total',
+      'remit_audit_duplicates_total',
+      'remit_audit_marks_total',
+      'remit_audit_number_gaps',
+      'remit_audit_pending',
+      'remit_audit_quarantined_total',
+      'remit_audit_records_total',
+      'remit_audit_verified_total',
+    ]),
+  );
 });

@@ -72,6 +72,9 @@ export async function build(
           waiting = messages.at(-1)?.pending ?? 0;
         });
         lifecycle.onStop('consumers', 'ingest', () => consumption.stop());
+        // It serves no method, but is found by discovery like every other service.
+        const micro = bus.respondToMicro({ name: kit.name, version: VERSION });
+        lifecycle.onStop('consumers', 'discovery', () => micro.stop());
         marks.start();
         checkpointer.start();
         gaps.start();

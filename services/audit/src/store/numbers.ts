@@ -47,7 +47,7 @@ function gapSince(seen: ReturnType<typeof sql>, since: ReturnType<typeof sql>) {
   return sql`case when ${seen} = int8multirange(int8range(1, upper(${seen}))) then null else ${since} end`;
 }
 
-/** What may be forgotten by a producer, newest boots first. */
+/** What a producer may forget of these boots. */
 export async function contiguousNumbers(
   trx: Transaction<AuditTables>,
   tenant: string,

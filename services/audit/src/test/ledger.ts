@@ -73,7 +73,7 @@ export async function testLedger(): Promise<TestLedger> {
     bus: {
       publish: (subject: string, bytes: string) => published.push({ subject, bytes }),
     } as never,
-    busSigner: createSigner(infra.signer('audit-bus') as never),
+    busSigner: createSigner(infra.signer('audit-bus')),
     keys,
     outside,
     clock,

@@ -57,7 +57,7 @@ export async function startPeople(infra: TestInfra, audience: string): Promise<T
       },
       body: (_context, { digest }) => ({ digest, text: bodies.get(digest) ?? '' }),
     },
-    { signer: createSigner(infra.signer('registry-bus') as never) },
+    { signer: createSigner(infra.signer('registry-bus')) },
   );
   const answers: Record<string, unknown> = {
     [`${ISSUER}/.well-known/openid-configuration`]: { issuer: ISSUER, jwks_uri: `${ISSUER}/jwks` },

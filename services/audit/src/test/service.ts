@@ -10,7 +10,7 @@ import type { AuditConfig } from '../config.ts';
 import type { RawMessage } from '../ingest/admit.ts';
 import { startPeople, type TestPeople } from './people.ts';
 
-export const PUBLIC_URL = 'http://audit.test';
+const PUBLIC_URL = 'http://audit.test';
 
 /** The audit service as production builds it, on real servers, with real people. */
 export type TestService = AsyncDisposable & {
