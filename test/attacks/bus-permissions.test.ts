@@ -62,6 +62,8 @@ describe('a PEP', () => {
     'remit.rpc.registry.lookup.acme.erp-1',
     'remit.rpc.revocation.head.acme.erp-2',
     'remit.rpc.revocation.head.globex.erp-1',
+    'remit.rpc.revocation.consume.acme.erp-2',
+    'remit.rpc.revocation.consume.globex.erp-1',
     '_R.erp-2.revocation.i.r',
     '_R_.forged',
     '_INBOX_erp-2.forged',
@@ -187,6 +189,8 @@ describe('a service', () => {
   test.each([
     ['issuer', 'remit.revocation.acme'],
     ['issuer', 'remit.rpc.pdp.mint.acme.pdp'],
+    ['issuer', 'remit.rpc.revocation.consume.acme.issuer'],
+    ['issuer', 'remit.rpc.revocation.consume.acme.erp-1'],
     ['issuer', 'remit.audit.acme.pdp.decision'],
     ['pdp', 'remit.revocation.acme'],
     ['pdp', 'remit.beat.registry'],
@@ -210,6 +214,7 @@ describe('a service', () => {
     ['siem', '$JS.ACK.AUDIT.ingest.1.1.1.1.1'],
     ['siem', 'remit.audit.acme.erp-1.decision'],
     ['operator', 'remit.revocation.acme'],
+    ['operator', 'remit.rpc.revocation.consume.acme.erp-1'],
     ['operator', 'remit.audit.acme.operator.decision'],
     ['operator', '$JS.API.STREAM.INFO.AUDIT'],
   ])('%s may not publish on %s', async (user, subject) => {

@@ -10,6 +10,12 @@ describe('the policies of the bus', () => {
     }
   });
 
+  it('send again what names its attempt, and are done within three seconds', () => {
+    const { timeoutMs, retries, backoffMs } = BUS_POLICIES[METHOD_POLICY['revocation.consume']];
+    expect(retries).toBeGreaterThan(0);
+    expect((retries + 1) * timeoutMs + retries * backoffMs).toBeLessThan(3_000);
+  });
+
   it('keep the publish of a record within 500 ms per attempt and notice a silent server within 2 s', () => {
     expect(BUS_TIMES.publishTimeoutMs).toBeLessThanOrEqual(500);
     expect((BUS_TIMES.maxPingsOut + 1) * BUS_TIMES.pingIntervalMs).toBeLessThanOrEqual(2_000);

@@ -20,6 +20,11 @@ export const BUS_POLICIES = {
   decide: { timeoutMs: 2_000, retries: 0, backoffMs: 0 },
   /** What changes something: the caller decides whether an unknown outcome is asked again. */
   write: { timeoutMs: 2_000, retries: 0, backoffMs: 0 },
+  /**
+   * What changes something once, however often it is sent: the request names its attempt. Two and a
+   * half seconds at most, so that a restart of the callee is survived.
+   */
+  attempt: { timeoutMs: 500, retries: 3, backoffMs: 150 },
   /** What a caller on a PEP's hot path can wait for. */
   quick: { timeoutMs: 250, retries: 0, backoffMs: 0 },
 } as const satisfies Record<string, BusPolicy>;
@@ -33,6 +38,7 @@ export const METHOD_POLICY: { readonly [M in RpcMethod]: BusPolicyName } = {
   'registry.body': 'read',
   'registry.lookup': 'read',
   'revocation.check': 'read',
+  'revocation.consume': 'attempt',
   'revocation.head': 'read',
   'revocation.register': 'write',
   'revocation.revoke': 'write',

@@ -12,6 +12,7 @@ export const AUDIT_EVENTS = [
   'token.issued',
   'token.refused',
   'token.revoked',
+  'token.consumed',
   'call.finished',
   'policy.uploaded',
   'policy.activated',

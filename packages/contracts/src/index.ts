@@ -87,8 +87,12 @@ export {
 export {
   BEAT_HEADS_MS,
   type CheckResponse,
+  type ConsumeRequest,
+  type ConsumeResponse,
   checkRequest,
   checkResponse,
+  consumeRequest,
+  consumeResponse,
   type HeadResponse,
   headRequest,
   headResponse,

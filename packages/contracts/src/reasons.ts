@@ -37,6 +37,10 @@ export const REASONS = {
   status_stale: 'The revocation feed is not fresh, so nothing is allowed.',
   status_behind: 'The token is ahead of the revocations known here.',
 
+  single_use_spent: 'The single use of the token and its descendants is spent.',
+  single_use_unavailable:
+    'Whether the single use was consumed is not known, so the token is not used here again.',
+
   arguments_invalid: 'The arguments cannot be read as one unambiguous operation.',
   scope_action: 'The token does not cover the action.',
   scope_resource: 'The token does not cover the resource.',

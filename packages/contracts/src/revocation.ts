@@ -113,10 +113,13 @@ export const checkRequest = closed({
   tasks: Type.Array(text(64), { maxItems: 2 }),
   keys: Type.Array(text(128), { maxItems: 16 }),
 });
+/** A revocation that hits a token: by what, and whether through an ancestor. */
+const revocationHit = closed({ kind: revocationKind, id: text(), ancestor: Type.Boolean() });
+
 /** `revoked` names the first revocation that hits; `head` was read before, from the database. */
 export const checkResponse = closed({
   head: revSchema,
-  revoked: Type.Optional(closed({ kind: revocationKind, id: text(), ancestor: Type.Boolean() })),
+  revoked: Type.Optional(revocationHit),
 });
 export type CheckResponse = Static<typeof checkResponse>;
 
@@ -139,3 +142,29 @@ export const revokeRequest = closed({
 export const revokeResponse = closed({ epoch: text(64), seq: count, time: count });
 export type RevokeRequest = Static<typeof revokeRequest>;
 export type RevokeResponse = Static<typeof revokeResponse>;
+
+/** An id of the capability model, e.g. a use id: what `readCapability` takes. */
+const useId = Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' });
+/** 128 random bits of one call at one PEP: the same attempt gets the same answer. */
+const attemptId = Type.String({ pattern: '^[A-Za-z0-9_-]{22}$' });
+
+/**
+ * One use of a single-use token, as the last check of a call that nothing else refuses. `use_id` is
+ * what the token and all its descendants share; `token` is the one presented, as the PEP verified it.
+ */
+export const consumeRequest = closed({
+  use_id: useId,
+  attempt: attemptId,
+  token: closed({ ...tokenSubjects.properties, exp: count, task_type: text(128) }),
+  audience: text(2_048),
+});
+/**
+ * `consumed` is this attempt's alone, for ever; `spent`: another attempt has it; `revoked`: nothing
+ * was consumed, and `revoked` names the first revocation that hits.
+ */
+export const consumeResponse = closed({
+  outcome: oneOf('consumed', 'spent', 'revoked'),
+  revoked: Type.Optional(revocationHit),
+});
+export type ConsumeRequest = Static<typeof consumeRequest>;
+export type ConsumeResponse = Static<typeof consumeResponse>;

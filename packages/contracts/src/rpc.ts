@@ -4,6 +4,8 @@ import { bodyRequest, bodyResponse, lookupRequest, lookupResponse } from './regi
 import {
   checkRequest,
   checkResponse,
+  consumeRequest,
+  consumeResponse,
   headRequest,
   headResponse,
   registerRequest,
@@ -84,6 +86,15 @@ export const rpc = {
     response: revokeResponse,
     callers: ['issuer'],
     peps: false,
+    signedBy: 'revocation',
+  },
+  'revocation.consume': {
+    callee: 'revocation',
+    method: 'consume',
+    request: consumeRequest,
+    response: consumeResponse,
+    callers: [],
+    peps: true,
     signedBy: 'revocation',
   },
   'revocation.head': {
