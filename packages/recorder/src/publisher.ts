@@ -74,11 +74,12 @@ export function createPublisher(options: PublisherOptions): Publisher {
       askTheDisk();
     }, slowBusMs);
     if (busIsSlow || bus.status() !== 'connected') askTheDisk();
-    send(entry, payload).then((acked) => {
+    const finish = (acked: boolean): void => {
       clearTimeout(timer);
       if (acked) resolve('bus');
       else askTheDisk();
-    }, reject);
+    };
+    send(entry, payload).then(finish, reject);
     return promise;
   }
 

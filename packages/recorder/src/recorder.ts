@@ -1,6 +1,6 @@
 import { randomBytes, randomUUIDv7 } from 'node:crypto';
 import type { Bus, Verifier } from '@remit/bus';
-import { subjects } from '@remit/contracts';
+import { auditMark, auditRecord, matches, subjects } from '@remit/contracts';
 import { draftRecord, encodeDraft } from './draft.ts';
 import { RecorderError } from './error.ts';
 import { readMark } from './marks.ts';
@@ -118,6 +118,9 @@ export function createRecorder(options: RecorderOptions): Recorder {
   if (!(limits.verifiedShare >= 0 && limits.verifiedShare <= 1)) {
     throw new RecorderError('OPTION_INVALID', 'verifiedShare is not between 0 and 1');
   }
+  // Compiles the schemas now instead of in front of the first call.
+  matches(auditRecord, undefined);
+  matches(auditMark, undefined);
   const boot = randomBytes(16).toString('hex');
   const producer = { ...options.producer, boot };
   const spool = openSpool({
@@ -242,7 +245,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
     flush(counts) {
       for (const { tenant, event, source, reason, count } of counts) {
         const input: RecordInput = {
-          event: event as RecordInput['event'],
+          event,
           decision: 'deny',
           reason,
           source,

@@ -1,5 +1,8 @@
-/** A compact JWS or JWT: every JSON header begins with `{"`, which is `eyJ`. */
-const COMPACT = /eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?/g;
+/** What a compact JWS is made of. Maximal runs, so that hostile text costs one pass. */
+const RUN = /[A-Za-z0-9_.-]{12,}/g;
+/** Every JSON header begins with `{"`, which is this in base64url. */
+const HEADER = 'eyJ';
+const MIN_HEADER = 11;
 const PEM_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 const NKEY_SEED = /\bS[UAOCNX][A-Z2-7]{56}\b/g;
 
@@ -25,9 +28,21 @@ export function scrub<T>(value: T, onRemoved: () => void): T {
 
 function scrubText(text: string, onRemoved: () => void): string {
   let clean = text;
-  if (clean.includes('eyJ')) clean = clean.replace(COMPACT, REMOVED);
+  if (clean.includes(HEADER)) clean = clean.replace(RUN, withoutCompactJws);
   if (clean.includes('PRIVATE KEY')) clean = clean.replace(PEM_KEY, REMOVED);
   if (clean.length >= 58) clean = clean.replace(NKEY_SEED, REMOVED);
   if (clean !== text) onRemoved();
   return clean;
+}
+
+/** Cuts a run from the first header of a compact JWS on. */
+function withoutCompactJws(run: string): string {
+  for (let start = 0, dot = run.indexOf('.'); dot !== -1; dot = run.indexOf('.', start)) {
+    const header = run.slice(start, dot).indexOf(HEADER);
+    if (header !== -1 && dot - start - header >= MIN_HEADER) {
+      return run.slice(0, start + header) + REMOVED;
+    }
+    start = dot + 1;
+  }
+  return run;
 }

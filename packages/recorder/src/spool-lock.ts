@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { RecorderError } from './error.ts';
@@ -11,7 +11,8 @@ const held = new Set<string>();
  * Two machines that share a folder are not told apart from one that was restarted under another name:
  * a spool folder belongs to one process.
  */
-export function lockSpool(dir: string): { release(): void } {
+export function lockSpool(folder: string): { release(): void } {
+  const dir = realpathSync(folder);
   const file = join(dir, 'lock');
   const mine = { pid: process.pid, started: startOf(process.pid), host: hostname() };
   if (held.has(dir) || ownerLives(file)) {

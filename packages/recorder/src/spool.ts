@@ -142,6 +142,8 @@ export function openSpool(options: SpoolOptions): Spool {
       }
       if (segment.live === 0) drop(segment);
     }
+    // What was carried forward lies behind what came after it.
+    leftovers.sort((a, b) => a.n - b.n);
   } catch (cause) {
     lock.release();
     throw new RecorderError('SPOOL_UNUSABLE', `the spool in ${dir} can't be read`, { cause });
@@ -225,7 +227,7 @@ export function openSpool(options: SpoolOptions): Spool {
       if (!segment.sealed || segment.boot !== boot || segment.live > segment.size / 4) continue;
       const target = segmentToWrite();
       if (target === segment) continue;
-      for (const entry of [...(entriesOf.get(segment) ?? [])]) {
+      for (const entry of entriesOf.get(segment) ?? []) {
         const bytes = await readFrom(segment, entry.offset, entry.length);
         const offset = target.size;
         await appendTo(target, bytes);

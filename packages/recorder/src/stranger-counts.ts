@@ -1,7 +1,9 @@
+import type { AuditEvent } from '@remit/contracts';
+
 /** What didn't verify: where it came from and why it was refused. */
 export type Stranger = { source: string; reason: string };
 
-export type StrangerCount = Stranger & { tenant: string; event: string; count: number };
+export type StrangerCount = Stranger & { tenant: string; event: AuditEvent; count: number };
 
 /** Stands for every further source when too many came within one window. */
 export const MANY_SOURCES = 'many';
