@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import { ServiceError } from '../errors.ts';
 import {
   booleanField,
   choiceField,
@@ -65,3 +66,28 @@ export const baseConfig = {
     default: false,
   }),
 };
+
+/**
+ * What `production` refuses in a configuration: tokens, codes and seeds that would cross a network in
+ * plain. Throws ServiceError `CONFIG_INVALID`.
+ */
+export function assertProduction(config: {
+  production?: boolean;
+  publicUrl?: string;
+  insecureDatabase?: boolean;
+}): void {
+  if (config.production !== true) return;
+  const problems = [
+    config.publicUrl?.startsWith('http:') &&
+      'REMIT_PUBLIC_URL is without TLS. Give the https URL under which others reach this service.',
+    config.insecureDatabase === true &&
+      'REMIT_INSECURE_DATABASE=true is for tests only. Remove it.',
+  ].filter((problem) => typeof problem === 'string');
+  if (problems.length === 0) return;
+  const list = problems.map((problem) => `  - ${problem}`).join('\n');
+  throw new ServiceError(
+    'CONFIG_INVALID',
+    `The configuration is not fit for REMIT_PRODUCTION=true:\n${list}`,
+    { problems },
+  );
+}

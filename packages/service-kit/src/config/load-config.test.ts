@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import { afterAll, describe, expect, it } from 'vitest';
-import { baseConfig } from './base-config.ts';
+import { assertProduction, baseConfig } from './base-config.ts';
 import {
   booleanField,
   choiceField,
@@ -157,5 +157,22 @@ describe('a configuration', () => {
       'REMIT_PRODUCTION',
       'REMIT_INSECURE_DATABASE',
     ]);
+  });
+
+  it('for production is refused without TLS or with a forgetful database', () => {
+    const open = { publicUrl: 'http://x.test', insecureDatabase: true };
+    expect(() => assertProduction({ ...open, production: false })).not.toThrow();
+    expect(() => assertProduction({ publicUrl: 'https://x.test', production: true })).not.toThrow();
+    expect(() => assertProduction({ ...open, production: true })).toThrow(
+      expect.objectContaining({
+        code: 'CONFIG_INVALID',
+        details: {
+          problems: [
+            'REMIT_PUBLIC_URL is without TLS. Give the https URL under which others reach this service.',
+            'REMIT_INSECURE_DATABASE=true is for tests only. Remove it.',
+          ],
+        },
+      }),
+    );
   });
 });

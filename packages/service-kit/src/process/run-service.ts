@@ -1,4 +1,5 @@
 import type { Static, TObject } from 'typebox';
+import { assertProduction } from '../config/base-config.ts';
 import { loadConfig, redactConfig } from '../config/load-config.ts';
 import { ServiceError } from '../errors.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -56,6 +57,7 @@ export async function runService<S extends TObject>(options: RunOptions<S>): Pro
 function readConfig<S extends TObject>(options: RunOptions<S>): Static<S> | undefined {
   try {
     const { config, warnings } = loadConfig(options.config, process.env);
+    assertProduction(config);
     for (const warning of warnings) process.stderr.write(`${options.name}: ${warning}\n`);
     if (!process.argv.includes('--check')) return config;
     const shown = redactConfig(options.config, config);
