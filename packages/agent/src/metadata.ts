@@ -7,7 +7,7 @@ export type IssuerMetadata = { readonly issuer: string; readonly tokenEndpoint: 
 const WELL_KNOWN = '/.well-known/oauth-authorization-server';
 
 /** The address of an issuer's metadata: the well-known path stands before the issuer's own (RFC 8414 section 3.1). */
-export function metadataUrl(issuer: URL): string {
+function metadataUrl(issuer: URL): string {
   const path = issuer.pathname === '/' ? '' : issuer.pathname;
   return `${issuer.origin}${WELL_KNOWN}${path}`;
 }

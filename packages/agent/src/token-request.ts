@@ -3,9 +3,9 @@ import { AgentError, type Refusal } from './error.ts';
 import { readJson, send, type Transport } from './http.ts';
 
 /** RFC 9396 type of the object that names a task type and its slots. */
-export const TASK_DETAIL = 'urn:remit:task:1';
+const TASK_DETAIL = 'urn:remit:task:1';
 /** RFC 9396 type of a permission. */
-export const CAPABILITY_DETAIL = 'urn:remit:capability:1';
+const CAPABILITY_DETAIL = 'urn:remit:capability:1';
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ID_TOKEN = 'urn:ietf:params:oauth:token-type:id_token';

@@ -7,7 +7,9 @@ export type AllowedDecision = MintResponse & { task: NonNullable<MintResponse['t
 /** Refusals that are not about the details of the request. */
 const CODES: ReadonlyMap<string, IssuerErrorCode> = new Map<Reason, IssuerErrorCode>([
   ['agent_inactive', 'CLIENT_UNAUTHORIZED'],
+  ['request_malformed', 'DETAILS_INVALID'],
   ['slot_invalid', 'DETAILS_INVALID'],
+  ['target_unknown', 'TARGET_INVALID'],
   ['user_inactive', 'SUBJECT_TOKEN_INVALID'],
   ['user_unknown', 'SUBJECT_TOKEN_INVALID'],
 ]);
@@ -17,7 +19,7 @@ const CODES: ReadonlyMap<string, IssuerErrorCode> = new Map<Reason, IssuerErrorC
  * A refusal is an IssuerError that names the refused part of the caller's own request, the dimension
  * and the argument's path; bounds, policies and the nearest miss go to the record alone. What the
  * details ask for and may not have is `invalid_authorization_details` (RFC 9396 section 5).
- * Throws IssuerError `DETAILS_REFUSED`, `DETAILS_INVALID`, `CLIENT_UNAUTHORIZED`,
+ * Throws IssuerError `DETAILS_REFUSED`, `DETAILS_INVALID`, `TARGET_INVALID`, `CLIENT_UNAUTHORIZED`,
  * `SUBJECT_TOKEN_INVALID` or `SERVICE_UNAVAILABLE`.
  */
 export async function requireAllowed(

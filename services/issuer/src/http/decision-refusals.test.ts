@@ -69,6 +69,8 @@ describe('a launch that the decision refuses', () => {
       'invalid_authorization_details',
       'The request is refused by the task dimension.',
     ],
+    ['target_unknown', undefined, 'invalid_target', 'The request is refused.'],
+    ['request_malformed', undefined, 'invalid_authorization_details', 'The request is refused.'],
     ['user_inactive', 'user', 'invalid_request', 'The request is refused by the user dimension.'],
     [
       'agent_inactive',

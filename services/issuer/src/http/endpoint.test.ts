@@ -187,6 +187,23 @@ describe('the token endpoint', () => {
     }
   });
 
+  it('refuses the ID token of an IdP that goes while it asks', async () => {
+    const acme = world.services.tenants.get('acme');
+    if (!acme) throw new Error('no tenant');
+    const before = acme.body;
+    world.services.asked.length = 0;
+    world.services.during = (method) => {
+      if (method === 'revocation.check') acme.body = { ...before, idps: [] };
+    };
+    // Red when only the facts from before the head are asked about the IdP.
+    await expectNothingChanged(world, async () => {
+      const { body } = await world.ask();
+      expect(body.error_description).toBe('The ID token comes from an unknown issuer.');
+    });
+    world.services.during = () => {};
+    acme.body = before;
+  });
+
   it('is not what a request for another issuer may be replayed to', async () => {
     const elsewhere = world.assertion({ aud: ISSUER.replace('acme', 'globex') });
     const { status, body } = await world.ask({ client_assertion: elsewhere });

@@ -13,7 +13,7 @@ import { type FakeIdp, startFakeIdp } from './fake-idp.ts';
 import { type FakeServices, startFakeServices } from './fake-services.ts';
 import { agent } from './registry-bodies.ts';
 
-export const PUBLIC_URL = 'https://issuer.test';
+const PUBLIC_URL = 'https://issuer.test';
 export const ISSUER = `${PUBLIC_URL}/t/acme`;
 export const TOOL = 'https://erp.test';
 const TOKEN_URL = `${ISSUER}/token`;
