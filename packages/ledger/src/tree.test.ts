@@ -156,6 +156,8 @@ describe('an inclusion proof', () => {
           { index: -1 },
           { index: index + 0.5 },
           { leaf: leaf.subarray(1) },
+          // An inner node, or the root itself, presented as an entry of the tree.
+          { leaf: good.root, proof: [] },
         ]) {
           expect(verifyInclusion({ ...good, ...change })).toBe(false);
         }
@@ -229,6 +231,7 @@ describe('a consistency proof', () => {
           { proof: [...proof, other] },
           { proof: proof.with(0, other) },
           { oldSize: data.length + 1 },
+          { oldRoot: good.newRoot, proof: [] },
           { oldSize: -1 },
         ]) {
           expect(verifyConsistency({ ...good, ...change })).toBe(false);
