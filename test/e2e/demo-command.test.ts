@@ -38,7 +38,7 @@ const nothingLeft = async (): Promise<void> => {
 };
 
 function demo(through: string[] = []): ChildProcess {
-  const [command = '', ...args] = [...through, 'npm', 'run', '-s', 'demo', '--', '--json'];
+  const [command, ...args] = [...through, 'npm', 'run', '-s', 'demo', '--', '--json'];
   return spawn(command, args, { cwd: repositoryRoot, env: { ...process.env, TMPDIR: folder } });
 }
 
