@@ -10,7 +10,7 @@ export const FORM_TYPE = 'application/x-www-form-urlencoded';
 export type Consumes = typeof FORM_TYPE | typeof JSON_TYPE | 'none' | (string & {});
 
 /** Bytes to text; a malformed sequence is an error and a byte order mark is not removed. */
-export function decodeUtf8(bytes: Uint8Array): string {
+function decodeUtf8(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {

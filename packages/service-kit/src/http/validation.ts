@@ -36,7 +36,7 @@ function urlValidator(schema: TSchema, validate: ValidateFunction): Validator {
 }
 
 /** Text members that are declared integer or boolean, converted; everything else as it came. */
-export function convertDeclared(schema: TSchema, data: unknown): unknown {
+function convertDeclared(schema: TSchema, data: unknown): unknown {
   const properties = (schema as { properties?: Record<string, { type?: string }> }).properties;
   if (!properties || typeof data !== 'object' || data === null) return data;
   const out: Record<string, unknown> = Object.create(null) as Record<string, unknown>;

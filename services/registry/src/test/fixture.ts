@@ -12,7 +12,7 @@ import { createChangeWriter } from '../store/changes.ts';
 import type { RegistryTables } from '../store/tables.ts';
 
 export const silent = createLogger({ service: 'registry', instance: 'test', level: 'silent' });
-export const ISSUER = 'https://idp.test';
+const ISSUER = 'https://idp.test';
 
 /** A small organisation, as files by path. */
 export const ACME: Readonly<Record<string, string>> = {
