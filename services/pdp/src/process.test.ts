@@ -47,11 +47,11 @@ function run(program: string, args: string[] = [], more: Record<string, string> 
     kill: (signal: NodeJS.Signals) => child.kill(signal),
     says: async (text: string): Promise<void> => {
       while (!output.includes(text)) {
-        const more = new Promise<void>((resolve) => (look = resolve));
+        const said = new Promise<void>((resolve) => (look = resolve));
         const over = ended.then(() => {
           throw new Error(`ended without saying ${text}: ${output}`);
         });
-        await Promise.race([more, over]);
+        await Promise.race([said, over]);
       }
     },
   };
@@ -67,7 +67,8 @@ function tenantFolder(name: string, files: Record<string, string>): string {
   return dir;
 }
 
-describe('the process', () => {
+// Processes of their own start slowly on a busy machine.
+describe('the process', { timeout: 60_000 }, () => {
   it('prints its configuration redacted, and says what is missing', async () => {
     const checked = await run('main.ts', ['--check']).ended;
     expect(checked.code).toBe(0);
@@ -86,7 +87,7 @@ describe('the process', () => {
   });
 });
 
-describe('the loader', () => {
+describe('the loader', { timeout: 60_000 }, () => {
   const policy = '@id("stop") forbid (principal, action == Action::"suppliers.export", resource);';
 
   it('makes a folder the active version, once', async () => {

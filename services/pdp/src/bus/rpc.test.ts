@@ -89,7 +89,7 @@ describe('over the bus', () => {
 
   it('an envelope counts only as signed, for this tenant, agent and version', async () => {
     const data = acme();
-    data.envelopeSigner = createSigner(world.infra.signer('registry-bus') as never);
+    data.envelopeSigner = createSigner(world.infra.signer('registry-bus'));
     expect((await evaluate()).reason).toBe('agent_envelope');
     delete data.envelopeSigner;
     for (const claims of [{ tenant: 'globex' }, { agent: 'other' }, { version: 2 }]) {

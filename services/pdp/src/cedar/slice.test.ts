@@ -29,7 +29,7 @@ const question = (asked: Pick<Question, 'action' | 'resource' | 'args'>): Questi
 
 describe('the slice of a set', () => {
   // Let the index leave out one bucket, e.g. byResource of an ancestor, and this goes red.
-  it('decides as the whole set does, for any policies and requests', () => {
+  it('decides as the whole set does, for any policies and requests', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(
         policySet(12),

@@ -40,12 +40,14 @@ describe('a pool of slots', () => {
   it('never answers from a slot whose filling failed', () => {
     const { get, slots } = pool(1);
     expect(get('good')).toBe('good');
-    expect(() => get('bad')).toThrow(
-      expect.objectContaining({
-        code: 'POLICY_ERROR',
-        message: 'Cedar did not take what it was given',
-      }),
-    );
+    for (const _again of [1, 2]) {
+      expect(() => get('bad')).toThrow(
+        expect.objectContaining({
+          code: 'POLICY_ERROR',
+          message: 'Cedar did not take what it was given',
+        }),
+      );
+    }
     expect(get('good')).toBe('good');
     expect(slots.stats().prepared).toBe(2);
   });

@@ -45,10 +45,10 @@ const list = async (tenant = 'acme', sub = 'erin') => {
     url: `/t/${tenant}/admin/v1/policies`,
     headers: { authorization: `Bearer ${token}` },
   });
-  return answer.json() as {
+  return answer.json<{
     active?: { version: string };
     versions: { version: string; number: number }[];
-  };
+  }>();
 };
 
 describe('a policy set', () => {
@@ -56,7 +56,7 @@ describe('a policy set', () => {
     const files = { 'export.cedar': noExport, 'tests/export.yaml': passing };
     const first = await upload(files);
     expect(first.statusCode).toBe(201);
-    const made = first.json() as { version: string };
+    const made = first.json<{ version: string }>();
     expect(made).toEqual({
       number: 1,
       version: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/),
@@ -103,11 +103,9 @@ describe('a policy set', () => {
   });
 
   it('is announced in signed events, in the order of their sequences', async () => {
-    const second = (
-      await upload({ 'a.cedar': noExport.replace('no-export', 'second') })
-    ).json() as {
+    const second = (await upload({ 'a.cedar': noExport.replace('no-export', 'second') })).json<{
       version: string;
-    };
+    }>();
     const [first] = (await list()).versions.toReversed() as unknown as [{ version: string }];
     await activate(second.version);
     expect((await activate(first.version)).json()).toMatchObject({ number: 1, changed: true });
@@ -155,7 +153,7 @@ describe('a set that is not acceptable', () => {
     const answer = await upload(files);
     expect(answer.statusCode).toBe(422);
     expect(answer.headers['content-type']).toContain('application/problem+json');
-    const body = answer.json() as { code: string; problems: object[] };
+    const body = answer.json<{ code: string; problems: object[] }>();
     expect(body.code).toBe('POLICY_INVALID');
     expect(body.problems).toContainEqual(
       expect.objectContaining({ message: expect.stringMatching(message), ...at }),
@@ -242,7 +240,7 @@ describe('a set that is not acceptable', () => {
     for (const [payload, headers, status, code] of cases) {
       const answer = await post(payload, headers);
       expect(
-        [answer.statusCode, (answer.json() as { code: string }).code],
+        [answer.statusCode, answer.json<{ code: string }>().code],
         payload.slice(0, 60),
       ).toEqual([status, code]);
     }
@@ -253,7 +251,7 @@ describe('a set that is not acceptable', () => {
     const before = await list();
     const answer = await activate('A'.repeat(43));
     expect(answer.statusCode).toBe(404);
-    expect((answer.json() as { code: string }).code).toBe('NOT_FOUND');
+    expect(answer.json<{ code: string }>().code).toBe('NOT_FOUND');
     expect(await list()).toEqual(before);
   });
 });
@@ -273,7 +271,7 @@ describe('who may touch policies', () => {
     ];
     for (const [token, status, code] of cases) {
       const answer = await upload(files, { token });
-      expect([answer.statusCode, (answer.json() as { code: string }).code]).toEqual([status, code]);
+      expect([answer.statusCode, answer.json<{ code: string }>().code]).toEqual([status, code]);
       expect((await activate(before.versions[0]?.version as string, token)).statusCode).toBe(
         status,
       );

@@ -58,7 +58,7 @@ export type PoliciesDeps = {
 const KEPT_SETS = 128;
 
 /** What decides where a tenant has no guardrails: the platform's own policy alone. */
-export const NO_GUARDRAILS: GuardrailSet = readGuardrails(versionOf({}), {});
+const NO_GUARDRAILS: GuardrailSet = readGuardrails(versionOf({}), {});
 
 export function createPolicies(deps: PoliciesDeps): Policies {
   const { database, directory, engine, recorder } = deps;

@@ -53,7 +53,7 @@ export type FakeRegistry = AsyncDisposable & { tenants: Map<string, TenantData> 
 export async function startFakeRegistry(infra: TestInfra): Promise<FakeRegistry> {
   const { user, seed } = infra.creds('registry');
   const bus = await connectBus({ url: infra.natsUrl, user, seed, name: 'fake-registry' });
-  const envelopes = createSigner(infra.signer('registry-envelope') as never);
+  const envelopes = createSigner(infra.signer('registry-envelope'));
   const tenants = new Map([
     ['acme', tenantData()],
     ['globex', tenantData()],
@@ -131,7 +131,7 @@ export async function startFakeRegistry(infra: TestInfra): Promise<FakeRegistry>
       },
       body: (_context, { digest }) => ({ digest, text: texts.get(digest) as string }),
     },
-    { signer: createSigner(infra.signer('registry-bus') as never) },
+    { signer: createSigner(infra.signer('registry-bus')) },
   );
   await bus.flush();
   return { tenants, [Symbol.asyncDispose]: () => bus.close() };

@@ -6,7 +6,7 @@ import { build } from '../app.ts';
 import type { PdpConfig } from '../config.ts';
 import { type FakeRegistry, IDP_ISSUER, startFakeRegistry } from './fake-registry.ts';
 
-export const PUBLIC_URL = 'http://pdp.test';
+const PUBLIC_URL = 'http://pdp.test';
 
 export type World = AsyncDisposable & {
   infra: TestInfra;
