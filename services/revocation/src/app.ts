@@ -16,6 +16,7 @@ import { followSources } from './bus/follow-sources.ts';
 import { createHandlers } from './bus/handlers.ts';
 import { createSourceWatch } from './bus/source-watch.ts';
 import type { RevocationConfig } from './config.ts';
+import { createConsumer } from './domain/consumer.ts';
 import { createJournal } from './domain/journal.ts';
 import { createRevoker } from './domain/revoker.ts';
 import { createStatusLists, createStatusSigner } from './domain/status-list.ts';
@@ -26,9 +27,13 @@ import { isLed } from './store/lease.ts';
 import { ensureHead } from './store/point.ts';
 import { SOURCES } from './store/positions.ts';
 import type { Tables } from './store/tables.ts';
+import { forgetUses } from './store/uses.ts';
 
 export const NAME = 'revocation';
 export const VERSION = '0.1.0';
+
+/** Between two deletions of uses whose time of keeping is over. */
+const FORGET_EVERY_MS = 60_000;
 
 export type RevocationDeps = KitDeps & {
   /** Milliseconds of a monotonic clock. */
@@ -93,6 +98,14 @@ async function assemble(
     log,
     onRevoked: metrics.revoked,
   });
+  const consumer = createConsumer({
+    database,
+    recorder: kit.recorder,
+    log,
+    retentionSeconds: config.useRetentionSeconds,
+    onConsumed: metrics.consumed,
+    onBatch: metrics.consumedTogether,
+  });
   const changes = createChanges({
     database,
     journal,
@@ -116,6 +129,7 @@ async function assemble(
   const handlers = createHandlers({
     database,
     revoker,
+    consumer,
     statusUri,
     listBits: config.statusListBits,
     observed: metrics,
@@ -140,6 +154,12 @@ async function assemble(
         await database.withTenant(tenant, (trx) => ensureHead(trx, tenant));
       }
       kit.serve('revocation', handlers, signer);
+      const forgetting = setInterval(() => {
+        forgetUses(database)
+          .then(metrics.usesForgotten)
+          .catch((error: unknown) => log.warn({ err: error }, 'old uses could not be deleted'));
+      }, FORGET_EVERY_MS);
+      lifecycle.onStop('consumers', 'old uses', () => clearInterval(forgetting));
       outbox.start();
       lifecycle.onStop('recorder', 'outbox', () => outbox.stop());
       const following = followSources({

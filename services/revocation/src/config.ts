@@ -1,5 +1,6 @@
 import { baseConfig, configSchema, integerField, pathField } from '@remit/service-kit';
 import type { Static } from 'typebox';
+import { MIN_USE_RETENTION_SECONDS } from './domain/lifetimes.ts';
 
 /** Configuration of the revocation service; every field is `REMIT_` and its name in capitals. */
 export const revocationConfig = configSchema({
@@ -19,6 +20,13 @@ export const revocationConfig = configSchema({
     minimum: 1,
     maximum: 3_600,
     default: 30,
+  }),
+  useRetentionSeconds: integerField({
+    description: 'How long a spent single use is kept after the last token that it was spent with.',
+    // Shorter, and a task's next token could spend the use again.
+    minimum: MIN_USE_RETENTION_SECONDS,
+    maximum: 31_622_400,
+    default: 604_800,
   }),
 });
 export type RevocationConfig = Static<typeof revocationConfig>;

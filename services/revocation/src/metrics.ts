@@ -1,4 +1,4 @@
-import type { RevocationKind } from '@remit/contracts';
+import type { ConsumeResponse, RevocationKind } from '@remit/contracts';
 import type { Metrics, Outbox } from '@remit/service-kit';
 import type { Beats } from './bus/beats.ts';
 import type { Observed } from './bus/handlers.ts';
@@ -9,6 +9,9 @@ import type { Tables } from './store/tables.ts';
 /** What the service counts beside what every service counts. */
 export type FeedMetrics = Observed & {
   revoked(kind: RevocationKind): void;
+  consumed(outcome: ConsumeResponse['outcome'] | 'refused'): void;
+  consumedTogether(items: number): void;
+  usesForgotten(rows: number): void;
   changed(source: Source, effect: string): void;
   quarantined(source: Source): void;
   beatRefused(source: Source): void;
@@ -26,6 +29,18 @@ export function createFeedMetrics(
   const registrations = metrics.counter(
     `${prefix}_registrations_total`,
     'Registered tokens by whether they were revoked already.',
+  );
+  const consumptions = metrics.counter(
+    `${prefix}_consumptions_total`,
+    'Answers to consumptions of single uses by outcome.',
+  );
+  const batches = metrics.counter(
+    `${prefix}_consumption_batches_total`,
+    'Transactions in which single uses were consumed.',
+  );
+  const forgotten = metrics.counter(
+    `${prefix}_uses_forgotten_total`,
+    'Spent uses that were deleted, long after their tokens.',
   );
   const changes = metrics.counter(
     `${prefix}_source_events_total`,
@@ -71,6 +86,9 @@ export function createFeedMetrics(
   );
   return {
     revoked: (kind) => revocations.add({ kind }),
+    consumed: (outcome) => consumptions.add({ outcome }),
+    consumedTogether: () => batches.add({}),
+    usesForgotten: (rows) => forgotten.add({}, rows),
     checked: (outcome) => checks.add({ outcome }),
     registered: (outcome) => registrations.add({ outcome }),
     changed: (source, effect) => changes.add({ source, effect }),

@@ -1,6 +1,7 @@
 import type { Handlers } from '@remit/bus';
 import type { Database } from '@remit/service-kit';
 import { firstHit } from '../domain/check.ts';
+import type { Consumer } from '../domain/consumer.ts';
 import { since, snapshot } from '../domain/feed-pages.ts';
 import { register } from '../domain/register.ts';
 import type { Revoker } from '../domain/revoker.ts';
@@ -18,11 +19,12 @@ export type Observed = {
 export function createHandlers(options: {
   database: Database<Tables>;
   revoker: Revoker;
+  consumer: Consumer;
   statusUri: (tenant: string, list: number) => string;
   listBits: number;
   observed: Observed;
 }): Handlers<'revocation'> {
-  const { database, revoker, statusUri, listBits, observed } = options;
+  const { database, revoker, consumer, statusUri, listBits, observed } = options;
   return {
     /** The head is read before anything else: what is revoked later is above it. */
     check: ({ tenant }, body) =>
@@ -43,6 +45,8 @@ export function createHandlers(options: {
     },
 
     revoke: ({ tenant }, body) => revoker.revoke(tenant, body),
+
+    consume: ({ tenant, caller }, body) => consumer.consume(tenant, { ...body, pep: caller }),
 
     head: ({ tenant }, { nonce }) =>
       database.withTenant(tenant, async (trx) => {

@@ -38,6 +38,20 @@ export function firstHit(
   return undefined;
 }
 
+/** Those that name one of several tokens that were looked up together. */
+export function naming(
+  tenant: string,
+  token: Named['tokens'][number],
+  revocations: readonly NamedRevocation[],
+): NamedRevocation[] {
+  return revocations.filter(({ kind, id }) => {
+    if (kind === 'token' || kind === 'link') return id === token.jti || token.lineage.includes(id);
+    if (kind === 'task') return id === token.task;
+    if (kind === 'key') return token.keys.includes(id);
+    return names(tenant, token, kind).includes(id);
+  });
+}
+
 function names(
   tenant: string,
   token: Named['tokens'][number],

@@ -4,8 +4,14 @@ export const MAX_TOKEN_SECONDS = 900;
 /** A token is registered at most this long after `rev` was read for it. */
 export const MAX_DECISION_SECONDS = 60;
 
+/** A task type lets first tokens of one task, which share their single use, be renewed this long. */
+export const MAX_TASK_SECONDS = 86_400;
+
 /** What the issuer's clock may be off. */
 export const CLOCK_SKEW_SECONDS = 60;
+
+/** A spent use is kept at least until no token that shares it can live, with an hour to spare. */
+export const MIN_USE_RETENTION_SECONDS = MAX_TASK_SECONDS + MAX_TOKEN_SECONDS + 3_600;
 
 /**
  * When no token that a revocation of `at` can hit lives any more. Whatever was decided before it is

@@ -108,4 +108,23 @@ export const migrations: Migrations = {
       at timestamptz not null default clock_timestamp())`.execute(db);
     await serviceTable('quarantine', { privileges: ['select', 'insert'] });
   },
+  '0002_single_use': async ({ db, tenantTable }) => {
+    await sql`create table single_use (
+      tenant text not null,
+      use_id text not null,
+      attempt text not null,
+      pep text not null,
+      jti text not null,
+      task text not null,
+      audience text not null,
+      consumed_at timestamptz not null default clock_timestamp(),
+      keep_until bigint not null,
+      primary key (tenant, use_id))`.execute(db);
+    await sql`create index single_use_old on single_use (keep_until)`.execute(db);
+    // Never changed. Only upkeep deletes, long after every token that shares the use.
+    await tenantTable('single_use', {
+      privileges: ['select', 'insert', 'delete'],
+      system: ['select', 'delete'],
+    });
+  },
 };

@@ -37,6 +37,19 @@ export type Tables = OutboxTables & {
     idx: number;
     registered_at: Generated<Date>;
   };
+  /** Spent uses. The primary key is what lets one consumer win. */
+  single_use: {
+    tenant: string;
+    use_id: string;
+    attempt: string;
+    /** The PEP that asked, and the token and audience that it asked for. */
+    pep: string;
+    jti: string;
+    task: string;
+    audience: string;
+    consumed_at: Generated<Date>;
+    keep_until: number;
+  };
   status_list: {
     tenant: string;
     list: number;

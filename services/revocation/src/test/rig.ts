@@ -148,6 +148,7 @@ export function configOf(infra: TestInfra, over: Partial<RevocationConfig> = {})
     statusSignerFile: infra.keys.signerFile('revocation-status'),
     statusListBits: 1_024,
     statusTtlSeconds: 30,
+    useRetentionSeconds: 604_800,
     ...over,
   };
 }
@@ -235,6 +236,9 @@ export async function createRig(over: Partial<RevocationConfig> = {}) {
   const infra = cleanup.use(await testInfra({ services: ['revocation'] }));
   const sources = await createSources(infra);
   cleanup.defer(() => sources.stop());
+  const audit = await connect(infra, 'audit');
+  cleanup.defer(() => audit.close());
+  await audit.ensureStream(streams.AUDIT, { storage: 'memory' });
   const people = await createPeople(sources);
   const app = await build(configOf(infra, over), { fetch: people.fetch, lostAfterMs: 1_500 });
   cleanup.defer(() => app.stop());
@@ -249,6 +253,7 @@ export async function createRig(over: Partial<RevocationConfig> = {}) {
     infra,
     sources,
     people,
+    audit,
     app,
     issuer,
     pep,

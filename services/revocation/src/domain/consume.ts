@@ -1,0 +1,81 @@
+import type { ConsumeRequest, ConsumeResponse, Rev } from '@remit/contracts';
+import { wireError } from '@remit/service-kit';
+import { readPoint } from '../store/point.ts';
+import { revocationsNaming } from '../store/revocations.ts';
+import type { Trx } from '../store/tables.ts';
+import { insertUses, ownersOf } from '../store/uses.ts';
+import { firstHit, naming } from './check.ts';
+import { CLOCK_SKEW_SECONDS, MAX_TOKEN_SECONDS } from './lifetimes.ts';
+
+/** A consumption as it was asked for, and the PEP that asks. */
+export type Consumption = ConsumeRequest & { pep: string };
+
+/** What became of one of several: its own answer or its own refusal. `fresh`: spent just now. */
+export type Consumed =
+  | { answer: ConsumeResponse; fresh: boolean; head: Rev }
+  | { refused: ReturnType<typeof wireError> };
+
+/**
+ * Consumes several uses of a tenant in one transaction; each has its own answer, in their order.
+ * The first insert of a use id wins, over all PEPs and replicas. The attempt that has the row gets
+ * `consumed` however often it asks, every other one `spent`. What is revoked at this moment, or has
+ * another epoch, consumes nothing; a revocation that is committed later is the PEP's own to see.
+ * Refuses (`CONFLICT`) a token that has expired or lives longer than MAX_TOKEN_SECONDS from now: how
+ * long the row is kept rests on that.
+ */
+export async function consumeAll(
+  trx: Trx,
+  tenant: string,
+  asked: readonly Consumption[],
+  { retentionSeconds }: { retentionSeconds: number },
+): Promise<Consumed[]> {
+  const { epoch, seq, timeMs } = await readPoint(trx, tenant);
+  const now = Math.floor(timeMs / 1_000);
+  const head = { epoch, seq };
+  const named = { tokens: asked.map(({ token }) => token), tasks: [], keys: [] };
+  const revocations = await revocationsNaming(trx, tenant, named);
+  const barred = asked.map(({ token }): Consumed | undefined => {
+    if (!livesNow(token.exp, now)) {
+      const detail = 'The token does not end within fifteen minutes.';
+      return { refused: wireError('CONFLICT', { detail }) };
+    }
+    const only = { tokens: [token], tasks: [], keys: [] };
+    const revoked = firstHit(tenant, head, only, naming(tenant, token, revocations));
+    return revoked && { answer: { outcome: 'revoked', revoked }, fresh: false, head };
+  });
+  const inserted = await insertUses(
+    trx,
+    tenant,
+    asked
+      .filter((_, at) => barred[at] === undefined)
+      .map(({ use_id, attempt, pep, token, audience }) => ({
+        use_id,
+        attempt,
+        pep,
+        audience,
+        jti: token.jti,
+        task: token.task,
+        keep_until: Math.max(now, token.exp) + retentionSeconds,
+      })),
+  );
+  const fresh = new Map(inserted.map(({ use_id, attempt }) => [use_id, attempt]));
+  const uses = asked.map(({ use_id }) => use_id);
+  const owners = await ownersOf(trx, tenant, uses);
+  return asked.map(({ use_id, attempt, pep, token, audience }, at): Consumed => {
+    const owner = owners.get(use_id);
+    if (!owner) return barred[at] ?? { refused: wireError('INTERNAL') };
+    const own =
+      owner.attempt === attempt &&
+      owner.pep === pep &&
+      owner.jti === token.jti &&
+      owner.audience === audience;
+    if (!own) return { answer: { outcome: 'spent' }, fresh: false, head };
+    // The same attempt twice in one batch is one consumption, so it is fresh once.
+    const first = fresh.delete(use_id);
+    return { answer: { outcome: 'consumed' }, fresh: first, head };
+  });
+}
+
+function livesNow(exp: number, now: number): boolean {
+  return exp > now - CLOCK_SKEW_SECONDS && exp <= now + MAX_TOKEN_SECONDS + CLOCK_SKEW_SECONDS;
+}
