@@ -149,7 +149,9 @@ export function createStore() {
   };
 }
 
-function strip({ atMs: _, ...entry }: RevocationEntry & { atMs: number }): RevocationEntry {
+function strip(logged: RevocationEntry & { atMs: number }): RevocationEntry {
+  const entry: RevocationEntry & { atMs?: number } = { ...logged };
+  delete entry.atMs;
   return entry;
 }
 

@@ -34,7 +34,7 @@ beforeAll(async () => {
   });
   await rig.ready();
 });
-afterAll(() => rig[Symbol.asyncDispose]());
+afterAll(() => rig?.[Symbol.asyncDispose]());
 
 /** Does what the view asks for, as a PEP does. */
 async function follow(): Promise<void> {

@@ -1,27 +1,20 @@
-import type { Bus } from '@remit/bus';
-import { type AuditRecord, auditMessage, cloudEvent, conform, streams } from '@remit/contracts';
+import { type AuditRecord, auditMessage, cloudEvent, conform } from '@remit/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connect, createRig, newId, type Rig, subjectsOf, TENANT, until } from './test/rig.ts';
+import { createRig, newId, type Rig, subjectsOf, TENANT, until } from './test/rig.ts';
 
 let rig: Rig;
-let audit: Bus;
 const records: AuditRecord[] = [];
 const message = cloudEvent(auditMessage);
 
 beforeAll(async () => {
   rig = await createRig();
-  audit = await connect(rig.infra, 'audit');
-  await audit.ensureStream(streams.AUDIT, { storage: 'memory' });
-  audit.consume({ stream: 'AUDIT', durable: 'ingest', consumer: {} }, async (batch) => {
+  rig.audit.consume({ stream: 'AUDIT', durable: 'ingest', consumer: {} }, async (batch) => {
     for (const { data } of batch) {
       records.push(conform(message, JSON.parse(Buffer.from(data).toString())).data.record);
     }
   });
 });
-afterAll(async () => {
-  await audit?.close();
-  await rig?.[Symbol.asyncDispose]();
-});
+afterAll(() => rig?.[Symbol.asyncDispose]());
 
 async function post(who: string | null, body: unknown, over: Record<string, unknown> = {}) {
   const token = who === null ? undefined : await rig.people.token(who, over);

@@ -5,7 +5,7 @@ let rig: Rig;
 beforeAll(async () => {
   rig = await createRig();
 });
-afterAll(() => rig[Symbol.asyncDispose]());
+afterAll(() => rig?.[Symbol.asyncDispose]());
 
 describe('the log of a tenant', () => {
   it('gives each revocation the next sequence, without gaps under concurrency', async () => {
@@ -13,7 +13,7 @@ describe('the log of a tenant', () => {
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, n) => rig.revoke('agent', `agent-${n % 3}`)),
     );
-    const seqs = answers.map(({ seq }) => seq).sort((a, b) => a - b);
+    const seqs = answers.map(({ seq }) => seq).toSorted((a, b) => a - b);
     expect(seqs).toEqual(Array.from({ length: 40 }, (_, n) => before + 1 + n));
     expect((await rig.head()).seq).toBe(before + 40);
     const { entries, head, more } = await rig.pep.call(

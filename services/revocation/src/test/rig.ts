@@ -268,8 +268,8 @@ export async function createRig(over: Partial<RevocationConfig> = {}) {
         { tokens, tasks: more.tasks ?? [], keys: more.keys ?? [] },
         { verifier },
       ),
-    register: (subjects: TokenSubjects, exp = Math.floor(Date.now() / 1_000) + 300) =>
-      issuer.call('revocation.register', TENANT, { ...subjects, exp }, { verifier }),
+    register: (token: TokenSubjects, exp = Math.floor(Date.now() / 1_000) + 300) =>
+      issuer.call('revocation.register', TENANT, { ...token, exp }, { verifier }),
     revoke: (
       kind: 'token' | 'link' | 'task' | 'agent' | 'user' | 'client' | 'tenant' | 'key',
       id: string,
