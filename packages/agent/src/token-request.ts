@@ -105,16 +105,16 @@ export async function postForm(
  * Throws AgentError `RESPONSE_INVALID`.
  */
 export function readGrant(body: JsonObject, expectedType: 'Bearer' | 'DPoP'): Grant {
-  const { access_token: token, expires_in: expiresInSeconds, task } = body;
+  const { access_token: token, token_type: type, expires_in: expiresInSeconds, task } = body;
   if (typeof token !== 'string' || token === '') throw invalid('access_token');
   if (body.issued_token_type !== ACCESS_TOKEN) throw invalid('issued_token_type');
-  if (String(body.token_type).toLowerCase() !== expectedType.toLowerCase()) {
+  if (typeof type !== 'string' || type.toLowerCase() !== expectedType.toLowerCase()) {
     throw invalid('token_type');
   }
   if (typeof expiresInSeconds !== 'number' || !(expiresInSeconds > 0)) throw invalid('expires_in');
   if (!isObject(task)) throw invalid('task');
-  const { id, type, until } = task;
-  if (typeof id !== 'string' || typeof type !== 'string' || typeof until !== 'number') {
+  const { id, type: taskType, until } = task;
+  if (typeof id !== 'string' || typeof taskType !== 'string' || typeof until !== 'number') {
     throw invalid('task');
   }
   return {
@@ -122,7 +122,7 @@ export function readGrant(body: JsonObject, expectedType: 'Bearer' | 'DPoP'): Gr
     tokenType: expectedType,
     expiresInSeconds,
     permissions: readPermissions(body.authorization_details),
-    task: Object.freeze({ id, type, until }),
+    task: Object.freeze({ id, type: taskType, until }),
   };
 }
 

@@ -48,7 +48,7 @@ async function startProvider() {
           id_token_signed_response_alg: 'ES256',
         },
       ],
-      jwks: { keys: [jwk as never] },
+      jwks: { keys: [jwk] },
       cookies: { keys: ['of a test'] },
       ttl: { AccessToken: 60, Grant: 60, IdToken: 60, Interaction: 60, Session: 60 },
       pkce: { required: () => true },

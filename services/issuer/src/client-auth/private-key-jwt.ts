@@ -5,13 +5,7 @@ import {
   parseJsonStrict,
   sha256,
 } from '@remit/contracts';
-import {
-  calculateJwkThumbprint,
-  compactVerify,
-  decodeProtectedHeader,
-  importJWK,
-  type JWK,
-} from 'jose';
+import { calculateJwkThumbprint, compactVerify, decodeProtectedHeader, importJWK } from 'jose';
 import { IssuerError } from '../error.ts';
 import type { TokenForm } from '../grant/form.ts';
 import { JWT_BEARER_ASSERTION } from '../grant/names.ts';
@@ -110,7 +104,7 @@ export async function verifyAssertion(
 /** Whether one of these keys has this thumbprint (RFC 7638). */
 export async function holdsKey(keys: readonly PublicJwk[], thumbprint: string): Promise<boolean> {
   for (const jwk of keys) {
-    if ((await calculateJwkThumbprint(jwk as JWK)) === thumbprint) return true;
+    if ((await calculateJwkThumbprint(jwk)) === thumbprint) return true;
   }
   return false;
 }
@@ -145,7 +139,7 @@ async function registeredKey(keys: readonly PublicJwk[], alg: string, kid: strin
   for (const jwk of keys) {
     if (jwk.kty !== expected?.kty || jwk.crv !== expected.crv) continue;
     if (jwk.alg !== undefined && jwk.alg !== alg) continue;
-    const thumbprint = await calculateJwkThumbprint(jwk as JWK);
+    const thumbprint = await calculateJwkThumbprint(jwk);
     if (kid === undefined || kid === jwk.kid || kid === thumbprint) {
       fitting.push({ jwk, thumbprint });
     }
@@ -153,7 +147,7 @@ async function registeredKey(keys: readonly PublicJwk[], alg: string, kid: strin
   const [found] = fitting;
   // Without a kid, one key must be the only one that fits: verifying is not searching.
   if (!found || fitting.length > 1) throw refused(UNVERIFIED);
-  const verifyKey = await importJWK({ ...found.jwk, alg } as JWK, alg);
+  const verifyKey = await importJWK({ ...found.jwk, alg }, alg);
   return { verifyKey, thumbprint: found.thumbprint };
 }
 

@@ -6,7 +6,6 @@ import {
   exportJWK,
   generateKeyPair,
   type JWK,
-  type JWTHeaderParameters,
   type JWTPayload,
   SignJWT,
 } from 'jose';
@@ -51,7 +50,7 @@ export async function startFakeIdp(nowSeconds: () => number): Promise<FakeIdp> {
         if (value === undefined) delete payload[name];
       }
       return new SignJWT(payload)
-        .setProtectedHeader({ alg: 'ES256', kid: key.kid, ...header } as JWTHeaderParameters)
+        .setProtectedHeader({ alg: 'ES256', kid: key.kid, ...header })
         .sign(key.privateKey);
     },
     rotate: async () => {
