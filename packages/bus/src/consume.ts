@@ -65,31 +65,46 @@ export function consume(
   const { promise: ready, resolve: isReady } = Promise.withResolvers<void>();
   let current: ConsumerMessages | undefined;
   let working: Promise<void> | undefined;
+  let isWorking = false;
   let restarts = 0;
 
   /** Hands over what lies in the queue, one batch after the other. */
   async function work(): Promise<void> {
-    while (queue.length > 0 && !halt.signal.aborted) {
-      const messages = queue.splice(0, batch);
-      try {
-        await handler(messages.map(toStreamMessage));
-        for (const message of messages) message.ack();
-      } catch (cause) {
-        for (const message of messages) message.nak(nakDelayMs);
-        report(
-          new BusError('HANDLER_FAILED', 'a batch failed and will come again', {
-            details: { stream, durable, messages: messages.length },
-            cause,
-          }),
-        );
-      }
+    isWorking = true;
+    try {
+      while (queue.length > 0 && !halt.signal.aborted) await handOver(queue.splice(0, batch));
+    } finally {
+      // In the same step as the last look at the queue: what comes from here on starts anew.
+      isWorking = false;
+    }
+  }
+
+  async function handOver(messages: JsMsg[]): Promise<void> {
+    try {
+      await handler(messages.map(toStreamMessage));
+      for (const message of messages) message.ack();
+    } catch (cause) {
+      report(
+        new BusError('HANDLER_FAILED', 'a batch failed and will come again', {
+          details: { stream, durable, messages: messages.length },
+          cause,
+        }),
+      );
+      // On a closed connection this throws, and the server brings them again by itself.
+      for (const message of messages) message.nak(nakDelayMs);
     }
   }
 
   function receive(message: JsMsg): void {
     queue.push(message);
-    working ??= work().finally(() => {
-      working = undefined;
+    if (isWorking) return;
+    working = work().catch((cause: unknown) => {
+      report(
+        new BusError('STREAM_UNAVAILABLE', 'a batch could not be answered', {
+          details: { stream, durable },
+          cause,
+        }),
+      );
     });
   }
 

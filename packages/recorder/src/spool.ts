@@ -99,6 +99,7 @@ export function openSpool(options: SpoolOptions): Spool {
   let segmentNumber = 0;
   let active: Segment | undefined;
   let writing: Promise<void> | undefined;
+  let isWriting = false;
   let broken = false;
 
   function place(entry: SpoolEntry): void {
@@ -247,14 +248,20 @@ export function openSpool(options: SpoolOptions): Spool {
   }
 
   async function writeAll(): Promise<void> {
-    while (queue.length > 0) {
-      const sealedBefore = segmentNumber;
-      await writeGroup(queue.splice(0));
-      if (segmentNumber !== sealedBefore && segments.size > 2) {
-        await carryForward().catch(() => {
-          // The entries are where they were; the next file tries again.
-        });
+    isWriting = true;
+    try {
+      while (queue.length > 0) {
+        const numberBefore = segmentNumber;
+        await writeGroup(queue.splice(0));
+        if (segmentNumber !== numberBefore && segments.size > 2) {
+          await carryForward().catch(() => {
+            // The entries are where they were; the next file tries again.
+          });
+        }
       }
+    } finally {
+      // In the same step as the last look at the queue: whoever appends from here on starts anew.
+      isWriting = false;
     }
   }
 
@@ -279,9 +286,7 @@ export function openSpool(options: SpoolOptions): Spool {
       if (broken) return Promise.reject(unavailable('the spool is broken'));
       return new Promise((resolve, reject) => {
         queue.push({ record, resolve, reject });
-        writing ??= writeAll().finally(() => {
-          writing = undefined;
-        });
+        if (!isWriting) writing = writeAll();
       });
     },
     sync() {
