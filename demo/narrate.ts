@@ -13,6 +13,8 @@ export type Narrator = {
   token(capability: Capability): void;
   /** A line of the ledger. */
   line(line: LedgerLine): void;
+  /** A line of what was found. */
+  text(line: string): void;
   verdict(step: Step, result: StepResult, ms: number): void;
   end(lines: string[]): void;
 };
@@ -37,6 +39,7 @@ export function createNarrator(out: NodeJS.WriteStream): Narrator {
       const minutes = Math.round((expiresAt.getTime() - Date.now()) / 60_000);
       print(paint('cyan', `  token: ${can.join('; ')}; task ${task.type}; ${minutes} minutes`));
     },
+    text: (line) => print(paint('dim', `  ${line}`)),
     line: ({ line }) => print(paint('dim', `  ledger: ${line}`)),
     verdict(step, result, ms) {
       for (const { what, ok } of result.facts)

@@ -6,10 +6,13 @@ import { promisify } from 'node:util';
 import type { DevFile } from '@remit/contracts';
 import {
   type ExtraContext,
+  freePort,
   removeStack,
   repositoryRoot,
   type Stack,
   startStack,
+  startTcpProxy,
+  type TcpProxy,
   writeSecret,
 } from '@remit/stack';
 import type { IdpOptions } from './idp/provider.ts';
@@ -27,6 +30,8 @@ const PEOPLE: Record<string, string[]> = {
 };
 const AGENTS = [
   { id: 'procurement-agent', bearer: false },
+  { id: 'risk-analyst', bearer: false },
+  { id: 'report-writer', bearer: false },
   { id: 'curl-agent', bearer: true },
 ];
 const APP = { id: 'procurement-app', redirectUri: 'http://127.0.0.1:7499/signed-in' };
@@ -41,18 +46,36 @@ export type DemoStackOptions = {
   onProgress: (line: string) => void;
 };
 
-/** Starts Remit with the organisation around it: an IdP, an ERP, two tenants. Returns dev.json's content too. */
-export async function startDemoStack(
-  options: DemoStackOptions,
-): Promise<{ stack: Stack; dev: DevFile }> {
+/** What a running demo is made of. `line` is the second ERP's connection to the bus, to be cut. */
+export type DemoStack = { stack: Stack; dev: DevFile; line: TcpProxy; stopAll(): Promise<void> };
+
+/** Starts Remit with the organisation around it: an IdP, two instances of an ERP, two tenants. */
+export async function startDemoStack(options: DemoStackOptions): Promise<DemoStack> {
+  const linePort = await freePort();
+  let opening: Promise<TcpProxy> | undefined;
   const stack = await startStack({
     ...options,
     tenants: TENANTS,
-    members: { peps: { acme: ['erp-1'] }, siems: ['siem'] },
+    members: { peps: { acme: ['erp-1', 'erp-2'] }, siems: ['siem'] },
     agents: AGENTS.map(({ id }) => id),
     databases: ['erp'],
-    extras: { idp, erp },
+    extras: {
+      idp,
+      erp: (context) => erp(context, 'erp-1', context.plan.port('nats')),
+      'erp-2': (context) => {
+        opening = startTcpProxy({ target: { port: context.plan.port('nats') }, port: linePort });
+        return erp(context, 'erp-2', linePort);
+      },
+    },
+  }).catch(async (error: unknown) => {
+    await opening?.then((line) => line.close());
+    throw error;
   });
+  const line = await (opening as Promise<TcpProxy>);
+  const stopAll = async () => {
+    await stack.stopAll();
+    await line.close();
+  };
   try {
     publishAgentKeys(stack);
     const startedAt = performance.now();
@@ -61,9 +84,9 @@ export async function startDemoStack(
     options.onProgress(
       `tenants and guardrails loaded (${Math.round(performance.now() - startedAt)} ms)`,
     );
-    return { stack, dev: describe(stack) };
+    return { stack, dev: describe(stack), line, stopAll };
   } catch (error) {
-    await stack.stopAll();
+    await stopAll();
     throw error;
   }
 }
@@ -88,23 +111,29 @@ function idp({ plan }: ExtraContext) {
   };
 }
 
-function erp({ plan, bus, trustFile, databaseUrl }: ExtraContext) {
-  const spool = plan.path('spool', 'erp-1');
+/** One instance of the ERP. All have one audience, as behind a load balancer; each is a PEP of its own. */
+function erp(
+  { plan, bus, trustFile, databaseUrl }: ExtraContext,
+  pep: 'erp-1' | 'erp-2',
+  natsPort: number,
+) {
+  const name = pep === 'erp-1' ? 'erp' : pep;
+  const spool = plan.path('spool', pep);
   mkdirSync(spool, { recursive: true, mode: 0o700 });
   return {
     program: join(repositoryRoot, 'demo', 'erp', 'main.ts'),
     env: {
-      ERP_PORT: String(plan.port('erp')),
+      ERP_PORT: String(plan.port(name)),
       ERP_TENANT: 'acme',
       ERP_AUDIENCE: plan.url('erp'),
       ERP_DATABASE_URL: databaseUrl('erp'),
       ERP_TRUST_FILE: trustFile,
-      ERP_NATS_URL: `nats://127.0.0.1:${plan.port('nats')}`,
-      ERP_NATS_USER: 'erp-1',
-      ERP_NATS_SEED_FILE: bus.pepSeedFile('acme', 'erp-1'),
+      ERP_NATS_URL: `nats://127.0.0.1:${natsPort}`,
+      ERP_NATS_USER: pep,
+      ERP_NATS_SEED_FILE: bus.pepSeedFile('acme', pep),
       ERP_SPOOL_DIR: spool,
     },
-    readyUrl: `${plan.url('erp')}/healthz`,
+    readyUrl: `${plan.url(name)}/healthz`,
   };
 }
 

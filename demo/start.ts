@@ -29,12 +29,12 @@ async function main(): Promise<number> {
   const started = await Promise.race([starting, stop.promise.then(() => undefined)]);
   if (!started) {
     await starting.then(
-      ({ stack }) => stack.stopAll(),
+      ({ stopAll }) => stopAll(),
       () => undefined,
     );
     return stop.asked?.exitCode ?? 1;
   }
-  const { stack, dev } = started;
+  const { stack, dev, stopAll } = started;
   const ended = Promise.withResolvers<string>();
   stack.processes.onUnexpectedExit(({ name, logFile }) =>
     ended.resolve(`${name} ended by itself; its log is ${logFile}`),
@@ -52,7 +52,7 @@ async function main(): Promise<number> {
   ]);
   const why = await Promise.race([stop.promise.then(() => undefined), ended.promise]);
   if (why) process.stderr.write(`remit: ${why}\n`);
-  await stack.stopAll();
+  await stopAll();
   return why ? 1 : 0;
 }
 

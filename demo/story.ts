@@ -21,13 +21,13 @@ async function main(): Promise<number> {
   if (!started) {
     // What is half started is stopped as soon as it stands, or has stopped itself.
     await starting.then(
-      ({ stack }) => stack.stopAll(),
+      ({ stopAll }) => stopAll(),
       () => undefined,
     );
     return stop.asked?.exitCode ?? 1;
   }
-  const { stack, dev } = started;
-  const world = openWorld(dev, narrate);
+  const { dev, line, stopAll } = started;
+  const world = openWorld(dev, { narrate, line });
   try {
     const report = await Promise.race([tell(world, narrate), stop.promise.then(() => undefined)]);
     if (!report) return stop.asked?.exitCode ?? 1;
@@ -40,7 +40,7 @@ async function main(): Promise<number> {
     return report.ok ? 0 : 1;
   } finally {
     await world.close().catch(() => undefined);
-    await stack.stopAll();
+    await stopAll();
   }
 }
 

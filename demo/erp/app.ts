@@ -30,12 +30,22 @@ const guarded = {
     resource: (request) => `erp/contracts/${params(request).id}`,
     args: () => ({}),
   },
+  termination: {
+    action: 'contracts.terminate',
+    resource: (request) => `erp/contracts/${params(request).id}`,
+    args: () => ({}),
+  },
   order: {
     action: 'orders.create',
     resource: () => 'erp/orders',
     args: (request) => request.body,
   },
   payment: {
+    action: 'payments.read',
+    resource: (request) => `erp/payments/${params(request).id}`,
+    args: () => ({}),
+  },
+  release: {
     action: 'payments.release',
     resource: (request) => `erp/payments/${params(request).id}`,
     args: (request) => request.body ?? {},
@@ -100,9 +110,24 @@ export async function buildErp(deps: { pep: Pep; store: ErpStore }): Promise<Fas
           await store.createOrder(request.remit.operation.args as unknown as Order, who(request)),
         ),
   );
+  app.delete(
+    '/contracts/:id',
+    { config: { remit: guarded.termination } },
+    async (request, reply) =>
+      (await store.terminateContract(params(request).id, who(request)))
+        ? { terminated: params(request).id }
+        : reply.code(409).send({ error: 'terminated already or unknown' }),
+  );
+  app.get(
+    '/payments/:id',
+    { config: { remit: guarded.payment } },
+    async (request, reply) =>
+      (await store.payment(params(request).id, who(request))) ??
+      reply.code(404).send({ error: 'no such payment' }),
+  );
   app.post(
     '/payments/:id/release',
-    { config: { remit: guarded.payment } },
+    { config: { remit: guarded.release } },
     async (request, reply) =>
       (await store.releasePayment(params(request).id, who(request)))
         ? { released: params(request).id }

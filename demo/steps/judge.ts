@@ -42,11 +42,7 @@ export async function judgeCall(
   const name = `${expected.action} ${expected.resource}`;
   const facts = [
     fact(`the ERP answers ${expected.status} to ${name}`, response.status, expected.status),
-    fact(
-      rowsInWords(expected.rows),
-      growth(before, after),
-      growth({ reads: 0, orders: 0, released: 0 }, expected.rows ?? {}),
-    ),
+    fact(rowsInWords(expected.rows), growth(before, after), growth(NOTHING, expected.rows ?? {})),
     fact(
       `the ledger says ${expected.decision}, ${expected.reason}, for ${expected.user} by ${expected.agents.join(' → ')}`,
       {
@@ -76,11 +72,14 @@ export async function judgeCall(
   };
 }
 
+const NOTHING: RowCounts = { reads: 0, orders: 0, released: 0, terminated: 0 };
+
 function growth(before: RowCounts, after: Partial<RowCounts>): RowCounts {
   return {
     reads: (after.reads ?? 0) - before.reads,
     orders: (after.orders ?? 0) - before.orders,
     released: (after.released ?? 0) - before.released,
+    terminated: (after.terminated ?? 0) - before.terminated,
   };
 }
 

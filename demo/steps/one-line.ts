@@ -1,15 +1,16 @@
+import type { LedgerLine } from '../world.ts';
 import { fact, type Step } from './step.ts';
 
 export const oneLine: Step = {
   id: 'one-line',
   title: 'What did the procurement agent do, and for whom?',
   scene: [
-    'Erin of Internal Audit asks the ledger. One record answers for each action.',
-    'Then somebody with the database’s own password changes one of them behind the ledger’s back.',
+    'Erin of Internal Audit asks the ledger. One record answers for each action, and the tokens of Bob’s task form a tree.',
+    'Then somebody with the database’s own password changes a record behind the ledger’s back.',
   ],
   expected: 'found',
   async run(world) {
-    const { summary } = world.memory;
+    const { summary, order } = world.memory;
     const lines = await world.ledger.lines({
       agent: 'procurement-agent',
       user: 'alice',
@@ -18,9 +19,12 @@ export const oneLine: Step = {
     const decisions = lines.filter(({ event }) => event === 'decision');
     const told = (action: string, decision: string) =>
       decisions.filter(
-        ({ record, ...line }) => record.operation?.action === action && line.decision === decision,
+        (line) => line.record.operation?.action === action && line.decision === decision,
       ).length;
-    for (const line of decisions.slice(0, 4)) world.narrate.line(line);
+    for (const line of decisions.slice(0, 3)) world.narrate.line(line);
+
+    const tree = delegationTree(await world.ledger.lines({ task: order.task.id }));
+    for (const line of tree) world.narrate.text(line);
 
     const changed = decisions[0]?.seq ?? 0;
     const clean = await world.ledger.verify();
@@ -46,6 +50,11 @@ export const oneLine: Step = {
         ).length,
         0,
       ),
+      fact('Bob’s task is a tree of three tokens', tree, [
+        'bob → procurement-agent',
+        '  bob → procurement-agent → risk-analyst',
+        '    bob → procurement-agent → risk-analyst → report-writer',
+      ]),
       fact(`the ledger verifies: ${clean.size} records`, clean.ok, true),
       fact(
         `the changed row is found: record ${changed}`,
@@ -61,3 +70,18 @@ export const oneLine: Step = {
     };
   },
 };
+
+/** The tokens of a task from its records alone: each under the one it descends from. */
+function delegationTree(lines: LedgerLine[]): string[] {
+  const tokens = lines.filter(
+    ({ event }) => event === 'token.issued' || event === 'token.delegated',
+  );
+  const below = (parent: string | undefined, indent: string): string[] =>
+    tokens
+      .filter(({ record }) => record.token?.lineage.at(-1) === parent)
+      .flatMap((line) => [
+        indent + [line.user, ...line.agents].join(' → '),
+        ...below(line.record.token?.jti, `${indent}  `),
+      ]);
+  return below(undefined, '');
+}

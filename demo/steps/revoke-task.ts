@@ -1,63 +1,109 @@
+import type { Capability } from '@remit/agent';
+import type { World } from '../world.ts';
+import { RISK_OF_S100 } from './delegate.ts';
 import { judgeCall } from './judge.ts';
+import { judgeRefusal } from './refusal.ts';
 import { fact, type Step } from './step.ts';
 
 const MAX_CALLS = 500;
+const RISK = { user: 'bob', action: 'suppliers.risk.read', resource: 'erp/suppliers/S-100' };
+const ALLOWED = {
+  status: 200,
+  decision: 'allow',
+  reason: 'permitted',
+  rows: { reads: 1 },
+} as const;
+const REVOKED = { status: 401, decision: 'deny', reason: 'task_revoked' } as const;
 
 export const revokeTask: Step = {
   id: 'revoke-task',
-  title: 'The task is revoked while the agent works',
+  title: 'Bob’s task is revoked while two agents work at two instances of the ERP',
   scene: [
-    'Dora of Security revokes the task. The token has minutes to live and its signature is good.',
-    'The ERP is told over the bus, and refuses the very next call.',
+    'Dora of Security revokes the task. The tokens have minutes to live and their signatures are good.',
+    'Every instance is told over the bus, and refuses the next call of the token and of all its descendants.',
   ],
   expected: 'deny',
   async run(world) {
-    const { summary } = world.memory;
-    const read = () => summary.fetch(`${world.erp.url}/suppliers/S-100`);
-    const who = {
-      user: 'alice',
-      agents: ['procurement-agent'],
-      action: 'suppliers.read',
-      resource: 'erp/suppliers/S-100',
-    };
-    const still = await judgeCall(world, read, {
-      ...who,
-      status: 200,
-      decision: 'allow',
-      reason: 'permitted',
-      rows: { reads: 1 },
-    });
+    const { order, risk, report } = world.memory;
+    const workers = [
+      { holder: order, instance: 1, agents: ['procurement-agent'] },
+      { holder: risk, instance: 2, agents: ['procurement-agent', 'risk-analyst'] },
+    ] as const;
+    const call = (holder: Capability, instance: 1 | 2) =>
+      world.erp.at(instance, holder, 'GET', '/suppliers/S-100/risk');
 
-    await world.revoke('dora', { kind: 'task', id: summary.task.id, reason: 'told in the demo' });
-    const acknowledged = performance.now();
-    let refused = false;
-    let calls = 0;
-    while (!refused && calls < MAX_CALLS) {
-      calls += 1;
-      const response = await read();
-      await response.arrayBuffer();
-      refused = response.status === 401;
+    const before = [];
+    for (const { holder, instance, agents } of workers) {
+      before.push(
+        await judgeCall(world, () => call(holder, instance), {
+          ...RISK,
+          ...ALLOWED,
+          agents: [...agents],
+        }),
+      );
     }
-    const ackToRefusedMs = performance.now() - acknowledged;
-    world.figures.ackToRefusedMs = Math.round(ackToRefusedMs * 100) / 100;
 
-    const after = await judgeCall(world, read, {
-      ...who,
-      status: 401,
-      decision: 'deny',
-      reason: 'task_revoked',
-    });
+    await world.revoke('dora', { kind: 'task', id: order.task.id, reason: 'told in the demo' });
+    const acknowledged = performance.now();
+    const refused = await Promise.all(
+      workers.map(({ holder, instance }) =>
+        untilRefused(() => call(holder, instance), acknowledged),
+      ),
+    );
+    const ackToRefusedMs = Math.round(Math.max(...refused.map(({ ms }) => ms)) * 100) / 100;
+    world.figures.ackToRefusedMs = ackToRefusedMs;
+
+    const after = [];
+    for (const { holder, instance, agents } of [
+      ...workers,
+      {
+        holder: report,
+        instance: 1,
+        agents: ['procurement-agent', 'risk-analyst', 'report-writer'],
+      } as const,
+    ]) {
+      after.push(
+        await judgeCall(world, () => call(holder, instance), {
+          ...RISK,
+          ...REVOKED,
+          agents: [...agents],
+        }),
+      );
+    }
+    const again = await reexchange(world, order);
+    const last = after.at(-1);
     return {
-      ...after,
+      actual: last?.actual ?? 'error',
+      reason: last?.reason ?? 'none',
       facts: [
-        ...still.facts,
+        ...before.flatMap(({ facts }) => facts),
         fact(
-          `call ${calls} after the acknowledgement is refused, ${world.figures.ackToRefusedMs} ms later`,
-          refused,
+          `both are refused ${ackToRefusedMs} ms after the acknowledgement, at call ${refused.map(({ calls }) => calls).join(' and ')}`,
+          refused.every(({ ok }) => ok),
           true,
         ),
-        ...after.facts,
+        ...after.flatMap(({ facts }) => facts),
+        ...again.facts,
       ],
     };
   },
 };
+
+/** Calls one after the other until one is refused, and says how long after the acknowledgement its answer came. */
+async function untilRefused(call: () => Promise<Response>, acknowledged: number) {
+  for (let calls = 1; calls <= MAX_CALLS; calls++) {
+    const response = await call();
+    await response.arrayBuffer();
+    if (response.status === 401) return { ok: true, calls, ms: performance.now() - acknowledged };
+  }
+  return { ok: false, calls: MAX_CALLS, ms: performance.now() - acknowledged };
+}
+
+async function reexchange(world: World, order: Capability) {
+  const actorToken = await world.agent('risk-analyst').actorToken();
+  return judgeRefusal(
+    world,
+    () => world.agent('procurement-agent').delegate(order, { actorToken, requested: RISK_OF_S100 }),
+    { error: 'invalid_request', reason: 'task_revoked', user: 'bob' },
+  );
+}

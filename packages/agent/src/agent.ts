@@ -1,9 +1,21 @@
+import type { JsonObject, PermissionJson } from '@remit/contracts';
 import { type Capability, createCapability } from './capability.ts';
 import { AgentError } from './error.ts';
 import { endpoint, type Fetch, type Transport } from './http.ts';
 import { clientKey, type PrivateJwk, proofKey } from './keys.ts';
 import { discover, type IssuerMetadata } from './metadata.ts';
-import { postForm, readGrant, type TaskRequest, taskForm } from './token-request.ts';
+import {
+  type DelegationRequest,
+  delegationForm,
+  type Grant,
+  postForm,
+  type RenewalRequest,
+  readGrant,
+  renewalForm,
+  type Task,
+  type TaskRequest,
+  taskForm,
+} from './token-request.ts';
 
 export type AgentOptions = {
   /** The tenant's issuer URL, exactly as the issuer spells it. */
@@ -36,6 +48,33 @@ export type Agent = {
    * `RESPONSE_INVALID` or `UNREACHABLE`; nothing is retried but one nonce challenge.
    */
   startTask(request: TaskRequest): Promise<Capability>;
+  /**
+   * Another first token of the same task, for a tool or a time that this one does not cover, while
+   * the task runs. A delegated token is not renewed: its giver delegates again. Throws as `startTask`.
+   */
+  renew(held: Capability, request?: RenewalRequest): Promise<Capability>;
+  /**
+   * Gives another agent part of a token. The child is bound to the other agent's key and is of no use
+   * to anybody else; send it over a channel that you trust. Throws as `startTask`.
+   */
+  delegate(held: Capability, request: DelegationRequest): Promise<Handover>;
+  /**
+   * This agent's word that it will act on a token delegated to it, good for two minutes at the
+   * issuer. Throws AgentError `OPTION_INVALID` for a bearer agent, which has no key to bind to.
+   */
+  actorToken(): Promise<string>;
+  /** Takes a token that was delegated to this agent. Throws AgentError `OPTION_INVALID`. */
+  receive(handover: Handover): Capability;
+};
+
+/** A delegated token on its way to the agent that can use it. Plain data; it holds the token. */
+export type Handover = {
+  readonly token: string;
+  readonly audience: string;
+  /** RFC 3339. */
+  readonly expiresAt: string;
+  readonly permissions: readonly PermissionJson[];
+  readonly task: Task;
 };
 
 /**
@@ -58,34 +97,97 @@ export function createAgent(options: AgentOptions): Agent {
   const prover = binding === 'dpop' ? proofKey(options.proofKey, clock) : undefined;
   let known: IssuerMetadata | undefined;
 
+  async function metadata(): Promise<IssuerMetadata> {
+    known ??= await discover(options.issuer, transport);
+    return known;
+  }
+
+  /** One token request; `held` is the token that its proof has to name (RFC 9449 section 4.2). */
+  async function exchange(
+    form: (client: { id: string; assertion: string }) => string,
+    held?: Capability,
+  ): Promise<JsonObject> {
+    const { issuer, tokenEndpoint } = await metadata();
+    const attempt = (nonce?: string) => {
+      const assertion = client.assertion({
+        clientId: options.clientId,
+        issuer,
+        nowSeconds: nowSeconds(),
+      });
+      const proof = prover?.prove({
+        method: 'POST',
+        url: tokenEndpoint,
+        ...(held === undefined ? {} : { accessToken: held.token }),
+        ...(nonce === undefined ? {} : { nonce }),
+      });
+      return postForm(transport, tokenEndpoint, form({ id: options.clientId, assertion }), proof);
+    };
+    let answer = await attempt();
+    if ('nonce' in answer) answer = await attempt(answer.nonce);
+    if ('nonce' in answer) {
+      throw new AgentError('RESPONSE_INVALID', 'the issuer asks for a nonce again and again');
+    }
+    return answer.body;
+  }
+
+  const nowSeconds = () => Math.floor(clock() / 1000);
+  const expiryOf = (grant: Grant) => new Date(clock() + grant.expiresInSeconds * 1000);
+
+  function own(body: JsonObject, audience: string): Capability {
+    const grant = readGrant(body, prover ? 'DPoP' : 'Bearer');
+    return createCapability(grant, {
+      audience,
+      expiresAt: expiryOf(grant),
+      key: prover,
+      fetch: transport.fetch,
+    });
+  }
+
   return {
     async startTask(request) {
       endpoint(request.resource, transport, 'OPTION_INVALID');
-      known ??= await discover(options.issuer, transport);
-      const { issuer, tokenEndpoint } = known;
-      const attempt = (nonce?: string) => {
-        const assertion = client.assertion({
-          clientId: options.clientId,
-          issuer,
-          nowSeconds: Math.floor(clock() / 1000),
-        });
-        const form = taskForm(request, { id: options.clientId, assertion });
-        const proof = prover?.prove({
-          method: 'POST',
-          url: tokenEndpoint,
-          ...(nonce === undefined ? {} : { nonce }),
-        });
-        return postForm(transport, tokenEndpoint, form, proof);
+      return own(await exchange((by) => taskForm(request, by)), request.resource);
+    },
+    async renew(held, request = {}) {
+      const audience = request.resource ?? held.audience;
+      endpoint(audience, transport, 'OPTION_INVALID');
+      return own(await exchange((by) => renewalForm(request, held, by), held), audience);
+    },
+    async delegate(held, request) {
+      const body = await exchange((by) => delegationForm(request, held, by), held);
+      const grant = readGrant(body, 'DPoP');
+      return {
+        token: grant.token,
+        audience: held.audience,
+        expiresAt: expiryOf(grant).toISOString(),
+        permissions: grant.permissions,
+        task: grant.task,
       };
-      let answer = await attempt();
-      if ('nonce' in answer) answer = await attempt(answer.nonce);
-      if ('nonce' in answer) {
-        throw new AgentError('RESPONSE_INVALID', 'the issuer asks for a nonce again and again');
-      }
-      const grant = readGrant(answer.body, prover ? 'DPoP' : 'Bearer');
+    },
+    async actorToken() {
+      if (!prover) throw new AgentError('OPTION_INVALID', 'a bearer agent has no key to bind to');
+      const { issuer } = await metadata();
+      return client.actorToken({
+        clientId: options.clientId,
+        issuer,
+        nowSeconds: nowSeconds(),
+        jkt: prover.jkt,
+      });
+    },
+    receive({ token, audience, expiresAt, permissions, task }) {
+      endpoint(audience, transport, 'OPTION_INVALID');
+      if (!prover) throw new AgentError('OPTION_INVALID', 'a delegated token is bound to a key');
+      const until = new Date(expiresAt);
+      const grant: Grant = {
+        token,
+        tokenType: 'DPoP',
+        expiresInSeconds: Math.floor((until.getTime() - clock()) / 1000),
+        permissions,
+        task,
+      };
       return createCapability(grant, {
-        audience: request.resource,
-        expiresAt: new Date(clock() + grant.expiresInSeconds * 1000),
+        audience,
+        expiresAt: until,
         key: prover,
         fetch: transport.fetch,
       });

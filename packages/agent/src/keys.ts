@@ -12,15 +12,28 @@ export type ClientKey = {
    * seconds and for one use.
    */
   assertion(options: { clientId: string; issuer: string; nowSeconds: number }): string;
+  /**
+   * An actor token (RFC 8693 section 2.1): this agent's word that it will act, with the key that the
+   * child token has to be bound to. Good for 120 seconds, at the issuer alone.
+   */
+  actorToken(options: {
+    clientId: string;
+    issuer: string;
+    nowSeconds: number;
+    jkt: string;
+  }): string;
 };
 
 /** The key that tokens are bound to. */
 export type ProofKey = {
+  /** Its thumbprint (RFC 7638). */
+  readonly jkt: string;
   /** A proof for one request (RFC 9449 section 4.2), with a `jti` of its own. */
   prove(request: { method: string; url: string; accessToken?: string; nonce?: string }): string;
 };
 
 const ASSERTION_SECONDS = 60;
+const ACTOR_TOKEN_SECONDS = 120;
 
 /** Reads the client's key. Throws AgentError `OPTION_INVALID`. */
 export function clientKey(jwk: PrivateJwk): ClientKey {
@@ -38,6 +51,19 @@ export function clientKey(jwk: PrivateJwk): ClientKey {
           exp: nowSeconds + ASSERTION_SECONDS,
         },
       ),
+    actorToken: ({ clientId, issuer, nowSeconds, jkt }) =>
+      signer.sign(
+        { typ: 'remit-actor+jwt' },
+        {
+          iss: clientId,
+          sub: clientId,
+          aud: issuer,
+          jti: randomId(),
+          iat: nowSeconds,
+          exp: nowSeconds + ACTOR_TOKEN_SECONDS,
+          cnf: { jkt },
+        },
+      ),
   };
 }
 
@@ -45,6 +71,7 @@ export function clientKey(jwk: PrivateJwk): ClientKey {
 export function proofKey(jwk: PrivateJwk | undefined, clock: () => number): ProofKey {
   const signer = readKey(jwk ?? newKey(), 'proofKey');
   return {
+    jkt: signer.kid,
     prove: (request) =>
       createProof({ signer, ...request, nowSeconds: clock() / 1000, jti: randomId() }),
   };

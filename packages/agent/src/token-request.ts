@@ -10,6 +10,7 @@ const CAPABILITY_DETAIL = 'urn:remit:capability:1';
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ID_TOKEN = 'urn:ietf:params:oauth:token-type:id_token';
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+const JWT = 'urn:ietf:params:oauth:token-type:jwt';
 const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
 /** What a task is started from. */
@@ -26,6 +27,22 @@ export type TaskRequest = {
   readonly narrow?: boolean;
 };
 
+/** What of a token is handed to another agent. */
+export type DelegationRequest = {
+  /** The other agent's word that it will act, from its `actorToken()`. */
+  readonly actorToken: string;
+  /** What it is to have: less than the token itself, unless that is one action on one resource. */
+  readonly requested: readonly PermissionJson[];
+};
+
+/** What a running task's next first token is to be. */
+export type RenewalRequest = {
+  /** Another tool of the same task. Default: the audience of the token. */
+  readonly resource?: string;
+  /** Asks for part of the task's ceiling. */
+  readonly requested?: readonly PermissionJson[];
+};
+
 /** The running task, as the issuer made it. `until`: epoch seconds of the last renewal. */
 export type Task = { readonly id: string; readonly type: string; readonly until: number };
 
@@ -38,6 +55,56 @@ export type Grant = {
   readonly task: Task;
 };
 
+/** The form of a token exchange by which a holder delegates (RFC 8693 sections 1.1 and 2.1). */
+export function delegationForm(
+  request: DelegationRequest,
+  held: { token: string; audience: string },
+  client: { id: string; assertion: string },
+): string {
+  return new URLSearchParams({
+    ...exchangeOf(held.token, ACCESS_TOKEN, client),
+    actor_token: request.actorToken,
+    actor_token_type: JWT,
+    resource: held.audience,
+    authorization_details: JSON.stringify(capabilityDetails(request.requested)),
+  }).toString();
+}
+
+/** The form of a token exchange for another first token of the same task. */
+export function renewalForm(
+  request: RenewalRequest,
+  held: { token: string; audience: string },
+  client: { id: string; assertion: string },
+): string {
+  return new URLSearchParams({
+    ...exchangeOf(held.token, ACCESS_TOKEN, client),
+    resource: request.resource ?? held.audience,
+    ...(request.requested
+      ? { authorization_details: JSON.stringify(capabilityDetails(request.requested)) }
+      : {}),
+  }).toString();
+}
+
+function exchangeOf(
+  subjectToken: string,
+  subjectTokenType: string,
+  client: { id: string; assertion: string },
+): Record<string, string> {
+  return {
+    grant_type: TOKEN_EXCHANGE,
+    client_id: client.id,
+    client_assertion_type: JWT_BEARER,
+    client_assertion: client.assertion,
+    subject_token: subjectToken,
+    subject_token_type: subjectTokenType,
+    requested_token_type: ACCESS_TOKEN,
+  };
+}
+
+function capabilityDetails(permissions: readonly PermissionJson[]): object[] {
+  return permissions.map((permission) => ({ type: CAPABILITY_DETAIL, ...permission }));
+}
+
 /** The form of a token exchange that starts a task (RFC 8693 section 2.1, RFC 9396 section 6). */
 export function taskForm(request: TaskRequest, client: { id: string; assertion: string }): string {
   const details = [
@@ -47,16 +114,10 @@ export function taskForm(request: TaskRequest, client: { id: string; assertion: 
       slots: request.slots ?? {},
       ...(request.narrow === undefined ? {} : { narrow: request.narrow }),
     },
-    ...(request.requested ?? []).map((permission) => ({ type: CAPABILITY_DETAIL, ...permission })),
+    ...capabilityDetails(request.requested ?? []),
   ];
   return new URLSearchParams({
-    grant_type: TOKEN_EXCHANGE,
-    client_id: client.id,
-    client_assertion_type: JWT_BEARER,
-    client_assertion: client.assertion,
-    subject_token: request.idToken,
-    subject_token_type: ID_TOKEN,
-    requested_token_type: ACCESS_TOKEN,
+    ...exchangeOf(request.idToken, ID_TOKEN, client),
     resource: request.resource,
     authorization_details: JSON.stringify(details),
   }).toString();
