@@ -301,8 +301,7 @@ describe('answers', () => {
 describe('paths', () => {
   it('have one reading; every other spelling is refused before a handler', async () => {
     // inject() normalises targets, so these go over a socket.
-    await app.listen({ host: '127.0.0.1', port: 0 });
-    const { port } = app.server.address() as AddressInfo;
+    const port = await listening();
     const statuses: Record<string, number> = {};
     const targets = [
       '/livez',
@@ -348,6 +347,30 @@ describe('paths', () => {
   });
 });
 
+describe('bytes that are not one HTTP request', () => {
+  it.each([
+    [
+      'two lengths',
+      'POST /empty HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}',
+      400,
+    ],
+    [
+      'length and chunks',
+      'POST /empty HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+    ],
+    ['a bare line feed in a header', 'GET /livez HTTP/1.1\r\nhost: x\r\na: b\nc: d\r\n\r\n', 400],
+    ['no host', 'GET /livez HTTP/1.1\r\n\r\n', 400],
+    ['no HTTP at all', 'hello\r\n\r\n', 400],
+    ['endless headers', `GET /livez HTTP/1.1\r\nhost: x\r\na: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
+  ])('are refused, and the connection ends: %s', async (_, bytes, status) => {
+    const port = await listening();
+    const text = await raw(port, bytes);
+    expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+});
+
 describe('an app', () => {
   it('refuses to be built with a schema that is not closed', () => {
     const open = makeApp();
@@ -357,16 +380,25 @@ describe('an app', () => {
   });
 });
 
-function rawStatus(port: number, target: string): Promise<number> {
-  return new Promise((resolve, reject) => {
+async function listening(): Promise<number> {
+  if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 });
+  return (app.server.address() as AddressInfo).port;
+}
+
+async function rawStatus(port: number, target: string): Promise<number> {
+  const request = `GET ${target} HTTP/1.1\r\nhost: service.test\r\nconnection: close\r\n\r\n`;
+  return Number((await raw(port, request)).split(' ')[1]);
+}
+
+/** Writes bytes to a connection of their own; everything that came back until its end. */
+function raw(port: number, bytes: string): Promise<string> {
+  return new Promise((resolve) => {
     let text = '';
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.write(`GET ${target} HTTP/1.1\r\nhost: service.test\r\nconnection: close\r\n\r\n`);
-    });
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
     socket.on('data', (chunk) => {
       text += chunk.toString();
     });
-    socket.on('end', () => resolve(Number(text.split(' ')[1])));
-    socket.on('error', reject);
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(text));
   });
 }

@@ -6,6 +6,7 @@ import type { Health } from '../process/health.ts';
 import type { Logger } from '../process/log.ts';
 import type { Metrics } from '../process/metrics.ts';
 import { toWireError } from '../wire.ts';
+import { answerClientError } from './client-errors.ts';
 import {
   type Consumes,
   FORM_TYPE,
@@ -72,6 +73,7 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
       ignoreDuplicateSlashes: false,
       maxParamLength: 256,
     },
+    clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => {
       sendError('problem', toWireError(error), request, reply);
     },
