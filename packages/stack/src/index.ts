@@ -37,10 +37,10 @@ export {
   type DatabaseFiles,
   generateBus,
   generateRoles,
-  repositoryRoot,
 } from './stack/generators.ts';
 export { removeStack, type StackPlan } from './stack/plan.ts';
 export type { Program } from './stack/programs.ts';
+export { repositoryRoot } from './stack/repository.ts';
 export {
   type ExtraContext,
   type Stack,

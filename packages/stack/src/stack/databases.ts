@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { StackError } from '../error.ts';
 import type { RunningPostgres } from '../servers/postgres.ts';
-import { type DatabaseFiles, repositoryRoot } from './generators.ts';
+import type { DatabaseFiles } from './generators.ts';
+import { baseEnvironment, repositoryRoot } from './repository.ts';
 
 const run = promisify(execFile);
 const MIGRATION_TIMEOUT_MS = 60_000;
@@ -93,7 +94,7 @@ export async function migrate(
     await run(process.execPath, [program], {
       timeout: MIGRATION_TIMEOUT_MS,
       env: {
-        PATH: process.env['PATH'],
+        ...baseEnvironment(),
         REMIT_DATABASE_OWNER_URL: ownerUrl,
         REMIT_DATABASE_APP_ROLE: serviceRoles(service).app,
       },

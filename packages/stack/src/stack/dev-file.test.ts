@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type DevFile, devFile } from '@remit/contracts';
 import { expect, test } from 'vitest';
 import { readDevFile, writeDevFile } from './dev-file.ts';
-import { repositoryRoot } from './generators.ts';
+import { repositoryRoot } from './repository.ts';
 
 type Schema = { properties?: Record<string, Schema>; items?: Schema };
 

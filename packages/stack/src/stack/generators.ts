@@ -2,14 +2,11 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { StackError } from '../error.ts';
+import { repositoryRoot } from './repository.ts';
 
 const run = promisify(execFile);
-
-/** The checkout that this stack belongs to. */
-export const repositoryRoot = fileURLToPath(new URL('../../../../', import.meta.url));
 
 export type BusMembers = {
   /** PEP names by tenant. */

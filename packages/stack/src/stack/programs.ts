@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { StackError } from '../error.ts';
 import type { ManagedProcess, Supervisor } from '../process/supervisor.ts';
 import { waitUntilReady } from '../process/wait.ts';
-import { repositoryRoot } from './generators.ts';
 import type { StackPlan } from './plan.ts';
+import { baseEnvironment, repositoryRoot } from './repository.ts';
 import { type Environment, writeEnvironment } from './service-env.ts';
 
 const READY_TIMEOUT_MS = 30_000;
@@ -55,7 +55,7 @@ export function createPrograms(options: {
         name,
         command: process.execPath,
         args: ['--disable-warning=ExperimentalWarning', program, ...(args ?? [])],
-        env: { PATH: process.env['PATH'], REMIT_PARENT_WATCH: '1', ...env },
+        env: { ...baseEnvironment(), REMIT_PARENT_WATCH: '1', ...env },
         cwd: repositoryRoot,
         logFile: logFile(name),
         tier: extras.has(name) ? 2 : 1,

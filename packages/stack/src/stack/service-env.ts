@@ -2,8 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { KeyFiles } from '../keys/key-files.ts';
 import { databaseUrl, serviceRoles } from './databases.ts';
-import { type BusFiles, type DatabaseFiles, repositoryRoot } from './generators.ts';
+import type { BusFiles, DatabaseFiles } from './generators.ts';
 import type { StackPlan } from './plan.ts';
+import { repositoryRoot } from './repository.ts';
 
 export type Environment = Record<string, string>;
 

@@ -15,10 +15,10 @@ import {
   type DatabaseFiles,
   generateBus,
   generateRoles,
-  repositoryRoot,
 } from './generators.ts';
 import { planStack, removeStack, type StackPlan } from './plan.ts';
 import { createPrograms, type Program, type Programs } from './programs.ts';
+import { repositoryRoot } from './repository.ts';
 import { type Environment, SERVICES_DATABASE, serviceEnvironment } from './service-env.ts';
 
 /** How long services are waited for that may need one that is left out. */
