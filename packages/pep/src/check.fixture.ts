@@ -8,12 +8,18 @@ import {
   importVerifyKey,
   type Signer,
 } from '@remit/capability/token';
-import type { EvaluateResponse, RevocationEntry } from '@remit/contracts';
+import type {
+  ConsumeRequest,
+  ConsumeResponse,
+  EvaluateResponse,
+  RevocationEntry,
+} from '@remit/contracts';
 import { createRevocationView } from '@remit/revocation-view';
 import { exportJWK, generateKeyPair } from 'jose';
 import type { DecideDeps } from './decide.ts';
 import type { Presented } from './presented.ts';
 import { createReplayMemory } from './replay.ts';
+import { createSingleUses } from './single-use.ts';
 import { createTokenVerifier } from './verified-token.ts';
 
 export const AUDIENCE = 'https://erp.example';
@@ -32,7 +38,7 @@ async function newSigner(alg: 'ML-DSA-65' | 'Ed25519' | 'ES256'): Promise<Signer
  * Everything that a check needs with real keys and a real view, and with the three things of the
  * outside (clock, feed, PDP) in the test's hands.
  */
-export async function checkFixture(overrides: { maxProofs?: number } = {}) {
+export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?: number } = {}) {
   const issuerKey = await newSigner('ML-DSA-65');
   const holder = await newSigner('ES256');
   const published = new Map([[issuerKey.kid, importKey(issuerKey)]]);
@@ -44,8 +50,30 @@ export async function checkFixture(overrides: { maxProofs?: number } = {}) {
     refreshes: 0,
     pdp: [] as unknown[],
     pdpAnswer: undefined as undefined | (() => Promise<Partial<EvaluateResponse>>),
+    consumptions: [] as ConsumeRequest[],
+    /** The revocation service's part; without one it is not reached. */
+    consume: undefined as undefined | ((asked: ConsumeRequest) => Promise<ConsumeResponse>),
     catchUp: async () => {},
   };
+  const bus = {
+    call: async (method: string, _tenant: string, body: unknown) => {
+      if (method === 'revocation.consume') {
+        state.consumptions.push(body as ConsumeRequest);
+        if (!state.consume) throw new Error('no revocation service');
+        return state.consume(body as ConsumeRequest);
+      }
+      state.pdp.push(body);
+      if (!state.pdpAnswer) throw new Error('no pdp');
+      return {
+        id: 'd',
+        reason: 'permitted',
+        policies: [],
+        policy_version: 'v2',
+        registry_revision: 7,
+        ...(await state.pdpAnswer()),
+      };
+    },
+  } as unknown as DecideDeps['bus'];
 
   const deps: DecideDeps = {
     tenant: 'acme',
@@ -75,20 +103,15 @@ export async function checkFixture(overrides: { maxProofs?: number } = {}) {
         size: () => published.size,
       },
     }),
-    bus: {
-      call: async (_method: string, _tenant: string, body: unknown) => {
-        state.pdp.push(body);
-        if (!state.pdpAnswer) throw new Error('no pdp');
-        return {
-          id: 'd',
-          reason: 'permitted',
-          policies: [],
-          policy_version: 'v2',
-          registry_revision: 7,
-          ...(await state.pdpAnswer()),
-        };
-      },
-    } as unknown as DecideDeps['bus'],
+    bus,
+    uses: createSingleUses({
+      bus,
+      tenant: 'acme',
+      audience: AUDIENCE,
+      verifier: {} as DecideDeps['pdpKeys'],
+      monotonicMs: () => state.nowMs,
+      ...(overrides.maxUnknown === undefined ? {} : { maxUnknown: overrides.maxUnknown }),
+    }),
     pdpKeys: {} as DecideDeps['pdpKeys'],
     proofWindowSeconds: 10,
     proofAlgorithms: ['ES256', 'Ed25519'],

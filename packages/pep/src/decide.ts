@@ -18,6 +18,7 @@ import type { Feed } from './feed.ts';
 import { type Credentials, type Presented, readCredentials } from './presented.ts';
 import { reasonOf } from './refusal.ts';
 import type { ReplayMemory } from './replay.ts';
+import type { SingleUses, Use } from './single-use.ts';
 import type { TokenVerifier, VerifiedToken } from './verified-token.ts';
 
 /** What the tool is about to do, before it is checked: `args` is copied, never used again. */
@@ -35,6 +36,8 @@ export type Finding = {
   miss?: MissJson;
   /** The PDP's answer, where it was asked. */
   online?: { policies: string[]; policyVersion: string; registryRevision: number };
+  /** What became of the token's single use, where the call got that far. */
+  use?: Use;
 };
 
 export type DecideDeps = {
@@ -44,6 +47,7 @@ export type DecideDeps = {
   view: RevocationView;
   feed: Feed;
   replay: ReplayMemory;
+  uses: SingleUses;
   bus: Bus;
   pdpKeys: Verifier;
   monotonicMs: () => number;
@@ -65,8 +69,12 @@ const CATCH_UP_MS = 250;
 /**
  * Decides one call, cheapest check first: credentials, signature, proof, time, revocation and
  * freshness, scope and arguments; then the PDP where the permission is online or facts changed
- * since the token was decided. Freshness and revocation are checked again after the last `await`.
- * Records nothing and consumes nothing. Never throws: what can't be checked is a refusal.
+ * since the token was decided. The single use of a token that has one is consumed last, so that a
+ * call refused by anything else leaves it. Freshness and revocation are checked again after each
+ * `await`. Records nothing. Never throws: what can't be checked is a refusal.
+ *
+ * At most once, not exactly once: a use that is consumed stays so when the call is refused after all
+ * (the token died meanwhile, its record can't be kept) or the process ends. A new launch is needed.
  */
 export async function decide(
   deps: DecideDeps,
@@ -125,12 +133,24 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
     });
   }
   const local = { operation, dimensions: { ...NOT_EVALUATED, task: 'allow' as const } };
-  if (!admitted.online && standing === 'live') return known('permitted', local);
+  if (!admitted.online && standing === 'live') {
+    return spendUse(deps, caller, known('permitted', local));
+  }
 
   const answer = await askPdp(deps, caller, operation);
   const afterwards = standingOf(deps, caller);
   if (afterwards !== 'live' && afterwards !== 'recheck') return known(afterwards, local);
-  return known(answer.reason, { ...local, ...answer });
+  return spendUse(deps, caller, known(answer.reason, { ...local, ...answer }));
+}
+
+/** The last check of a call that nothing else refuses. What died while it was asked is dead. */
+async function spendUse(deps: DecideDeps, caller: VerifiedToken, found: Finding): Promise<Finding> {
+  const { singleUse } = caller.capability;
+  if (found.reason !== 'permitted' || singleUse === undefined) return found;
+  const { reason, use } = await deps.uses.consume(caller, singleUse);
+  const standing = standingOf(deps, caller);
+  const alive = standing === 'live' || standing === 'recheck';
+  return { ...found, reason: alive ? reason : standing, use };
 }
 
 /** Refuses unless the caller holds the key that the token is bound to (RFC 9449 section 7.1). */

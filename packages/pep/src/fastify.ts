@@ -90,7 +90,10 @@ export const remit = fp<{ pep: Pep }>(
 /** RFC 9457, with what the agent may know: a kind, the dimension, the decision's id. */
 function refuse(reply: FastifyReply, refused: Refused): FastifyReply {
   if (refused.challenge) reply.header('www-authenticate', refused.challenge);
-  if (refused.status === 503) reply.header('retry-after', '1');
+  // Trying again helps nobody whose use is unknown: the same token is refused for its life.
+  if (refused.status === 503 && refused.reason !== 'single_use_unavailable') {
+    reply.header('retry-after', '1');
+  }
   return reply
     .code(refused.status)
     .header('cache-control', 'no-store')

@@ -20,6 +20,7 @@ import type { Presented } from './presented.ts';
 import { callRecord, finishRecord } from './record.ts';
 import { answerOf, challengeOf } from './refusal.ts';
 import { createReplayMemory } from './replay.ts';
+import { createSingleUses } from './single-use.ts';
 import { createTokenVerifier } from './verified-token.ts';
 
 export type PepOptions = {
@@ -99,7 +100,9 @@ export type Pep = {
  * Makes an enforcement point for one tool and one tenant: connects to the bus, follows the tenant's
  * revocations and waits until its picture of them is fresh.
  * Checks on every call: signature, issuer, audience, time, possession, revocation, scope, arguments,
- * and freshness again after each wait. Does not check TLS or who sits behind `source`.
+ * and freshness again after each wait; and it consumes the single use of a token that has one, which is
+ * burned when the record can't be kept or the process ends before the tool ran. Does not check TLS
+ * or who sits behind `source`.
  * Throws PepError `TRUST_INVALID`, `CONFIG_INVALID`, and what the bus throws.
  */
 export async function createPep(options: PepOptions): Promise<Pep> {
@@ -120,9 +123,10 @@ export async function createPep(options: PepOptions): Promise<Pep> {
     hashSeed: randomInt(2 ** 32),
     ...(options.maxStaleMs === undefined ? {} : { maxStaleMs: options.maxStaleMs }),
   });
+  const revocationKeys = createVerifier({ keys: trust.keys.revocation });
   const feed = followFeed({
     bus,
-    verifier: createVerifier({ keys: trust.keys.revocation }),
+    verifier: revocationKeys,
     tenant,
     view,
     monotonicMs,
@@ -167,6 +171,7 @@ export async function createPep(options: PepOptions): Promise<Pep> {
       windowSeconds: options.proofWindowSeconds ?? 10,
       ...(options.maxProofs === undefined ? {} : { maxEntries: options.maxProofs }),
     }),
+    uses: createSingleUses({ bus, tenant, audience, verifier: revocationKeys, monotonicMs }),
     proofWindowSeconds: options.proofWindowSeconds ?? 10,
     proofAlgorithms: options.proofAlgorithms ?? ['ES256', 'Ed25519'],
     proofKeys: new LRUCache<string, VerifyKey>({ max: options.maxCachedTokens ?? 10_000 }),
@@ -210,7 +215,7 @@ export async function createPep(options: PepOptions): Promise<Pep> {
       try {
         await recorder.record(tenant, callRecord(context, finding, caller));
       } catch {
-        // No record, no action. A refusal stays the refusal that it was.
+        // No record, no action, and a use that was consumed is burned. A refusal stays what it was.
         return refused(
           id,
           finding.reason === 'permitted' ? { ...finding, reason: 'audit_unavailable' } : finding,

@@ -22,7 +22,7 @@ export function callRecord(
   caller: VerifiedToken,
 ): RecordInput {
   const { capability, alg, kid } = caller;
-  const { operation, online, miss } = finding;
+  const { operation, online, miss, use } = finding;
   const jkt =
     capability.confirmation && 'jkt' in capability.confirmation
       ? capability.confirmation.jkt
@@ -53,6 +53,15 @@ export function callRecord(
     latency_us: context.latencyUs,
     ...(miss ? { miss } : {}),
     ...(online ? { policies: online.policies, registry_revision: online.registryRevision } : {}),
+    ...(use
+      ? {
+          detail: {
+            use_id: use.id,
+            use: use.outcome,
+            ...(use.attempt ? { attempt: use.attempt } : {}),
+          },
+        }
+      : {}),
     ...(context.rev ? { feed: context.rev } : {}),
     ...(context.supersedes ? { decision_id: context.supersedes } : {}),
   };
