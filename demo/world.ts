@@ -105,14 +105,15 @@ export function openWorld(dev: DevFile, { narrate, line }: Pick<World, 'narrate'
     user: string,
     service: string,
     path: string,
-    body?: object,
+    post?: { body?: object },
   ): Promise<Response> =>
     fetch(audienceOf(dev, service) + path, {
+      method: post ? 'POST' : 'GET',
       headers: {
         authorization: `Bearer ${await accessToken(user, service)}`,
-        ...(body ? { 'content-type': 'application/json' } : {}),
+        ...(post?.body ? { 'content-type': 'application/json' } : {}),
       },
-      ...(body ? { method: 'POST', body: JSON.stringify(body) } : {}),
+      ...(post?.body ? { body: JSON.stringify(post.body) } : {}),
     });
   const answer = async <T>(response: Response): Promise<T> => {
     if (!response.ok)
@@ -146,11 +147,12 @@ export function openWorld(dev: DevFile, { narrate, line }: Pick<World, 'narrate'
     async uploadPolicies(as, message, files) {
       const own = { 'guardrails.cedar': guardrails() };
       const body = { message, files: { ...own, ...files } };
-      return (await answer<{ version: string }>(await ask(as, 'pdp', '/admin/v1/policies', body)))
-        .version;
+      return (
+        await answer<{ version: string }>(await ask(as, 'pdp', '/admin/v1/policies', { body }))
+      ).version;
     },
     async revoke(as, what) {
-      await answer(await ask(as, 'revocation', '/revoke', what));
+      await answer(await ask(as, 'revocation', '/revoke', { body: what }));
     },
     ledger: {
       async line(id) {
