@@ -17,7 +17,7 @@ export {
 } from './keys/key-files.ts';
 export { assertPortFree, freePort } from './net/ports.ts';
 export { startTcpProxy, type TcpProxy } from './net/tcp-proxy.ts';
-export { sweep } from './process/pid-files.ts';
+export { sweep, writePidFile } from './process/pid-files.ts';
 export { listenForStop, type StopRequest } from './process/stop-request.ts';
 export {
   createSupervisor,

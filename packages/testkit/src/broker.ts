@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { TestServers } from './servers.ts';
 
-export type Broker = { readonly url: string; close(): Promise<void> };
+/** How a worker finds the servers of its run. */
+export type BrokerAddress = { url: string; dir: string };
+export type Broker = { readonly address: BrokerAddress; close(): Promise<void> };
 
 /**
  * Lets the workers of a test run share its servers: they ask over loopback HTTP, and the servers start
@@ -35,7 +37,7 @@ export async function startBroker(servers: TestServers): Promise<Broker> {
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('not a TCP address');
   return {
-    url: `http://127.0.0.1:${address.port}/${secret}`,
+    address: { url: `http://127.0.0.1:${address.port}/${secret}`, dir: servers.dir },
     async close() {
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -45,7 +47,7 @@ export async function startBroker(servers: TestServers): Promise<Broker> {
 }
 
 /** The servers as a worker sees them: it asks the broker, and never closes them. */
-export function brokeredServers(url: string): TestServers {
+export function brokeredServers({ url, dir }: BrokerAddress): TestServers {
   const ask = async <T>(path: string): Promise<T> => {
     const response = await fetch(`${url}/${path}`, { method: 'POST' });
     const body = await response.text();
@@ -53,6 +55,7 @@ export function brokeredServers(url: string): TestServers {
     return JSON.parse(body) as T;
   };
   return {
+    dir,
     bus: () => ask('bus'),
     database: (service) => ask(`database/${encodeURIComponent(service)}`),
     dropDatabase: (name) => ask(`drop/${encodeURIComponent(name)}`),

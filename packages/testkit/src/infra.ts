@@ -1,5 +1,4 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TrustFile } from '@remit/contracts';
 import {
@@ -92,7 +91,7 @@ export type TestInfra = AsyncDisposable & {
  */
 export async function testInfra(options: TestInfraOptions = {}): Promise<TestInfra> {
   const servers = options.servers ?? brokeredServers(inject('remitTestBroker'));
-  const tmpDir = mkdtempSync(join(tmpdir(), 'remit-test-'));
+  const tmpDir = mkdtempSync(join(servers.dir, 'file-'));
   const supervisor = createSupervisor({ runDir: testRunDir });
   const cleanup = new AsyncDisposableStack();
   cleanup.defer(() => removeFolder(tmpDir));

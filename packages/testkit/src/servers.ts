@@ -16,6 +16,7 @@ import {
   serviceRoles,
   startPostgres,
   sweep,
+  writePidFile,
 } from '@remit/stack';
 import { removeFolder } from './folders.ts';
 import { DEFAULT_MEMBERS } from './members.ts';
@@ -30,6 +31,8 @@ export type TestDatabase = { name: string; url: string; ownerUrl: string };
  * answers can stand in for the embedded servers.
  */
 export type TestServers = {
+  /** Everything of this run is below it, and goes with it. */
+  readonly dir: string;
   /** The nats-server to start, and the production configuration with its default members. */
   bus(): Promise<{ binary: string; configFile: string; dir: string }>;
   /** A database of its own for one service, migrated. */
@@ -51,6 +54,8 @@ export function testServers(mode = process.env['REMIT_TEST_INFRA'] ?? 'embedded'
  */
 function embeddedServers(): TestServers {
   const dir = mkdtempSync(join(tmpdir(), 'remit-testkit-'));
+  // A run that is killed leaves its folder to the next run's sweep.
+  const forget = writePidFile(testRunDir, { name: 'test-run', pid: process.pid, folders: [dir] });
   const supervisor = createSupervisor({ runDir: testRunDir });
   const swept = sweep(testRunDir);
 
@@ -101,6 +106,7 @@ function embeddedServers(): TestServers {
 
   let databases = 0;
   return {
+    dir,
     bus,
     async database(service) {
       const source = await template(service);
@@ -119,6 +125,7 @@ function embeddedServers(): TestServers {
     async close() {
       await supervisor.stopAll();
       removeFolder(dir);
+      forget();
     },
   };
 }
