@@ -141,6 +141,22 @@ describe('a verifier', () => {
     );
   });
 
+  // Red when decodeBase64url() no longer encodes again what it decoded.
+  it('takes one spelling of a signature only', () => {
+    const verifier = createVerifier(signer.publicJwks());
+    const jws = signer.sign('remit-beat+jws', '{"n":1}');
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    // The last character of 64 bytes carries two bits; the other four must be zero.
+    const other = alphabet[alphabet.indexOf(jws.at(-1) as string) + 1] as string;
+    for (const forged of [jws.slice(0, -1) + other, `${jws}=`, `${jws}\n`]) {
+      expect(refusal(() => verifier.verify('remit-beat+jws', forged))).toEqual({
+        code: INVALID,
+        message: 'not base64url',
+      });
+    }
+    verifier.verify('remit-beat+jws', jws);
+  });
+
   // Red when the comparison of `typ` is taken out of verify().
   it('takes no message for one of another kind', () => {
     const verifier = createVerifier(signer.publicJwks());

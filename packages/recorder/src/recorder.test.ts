@@ -47,8 +47,8 @@ beforeAll(async () => {
   audit = await connectBus({ url: infra.natsUrl, name: 'audit', ...infra.creds('audit') });
   await audit.ensureStream(streams.AUDIT);
   const reading = { stream: 'AUDIT', durable: 'ingest', consumer: {}, onError: () => {} };
-  await audit.consume(reading, async (messages) => {
-    for (const { subject, data, msgId } of messages) {
+  await audit.consume(reading, async (batch) => {
+    for (const { subject, data, msgId } of batch) {
       stored.push({ subject, text: Buffer.from(data).toString(), msgId });
     }
   }).ready;
@@ -372,7 +372,7 @@ describe('the next start', () => {
     expect(recorder.stats()).toMatchObject({ pending: 4, corrupt: 0 });
     expect(recorder.stats().boot).not.toBe(boot);
     await expect.poll(() => stored.length).toBe(4);
-    expect(numbers().toSorted()).toEqual([1, 2, 3, 4]);
+    expect(numbers().toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4]);
     expect(messages().every(({ record }) => record.producer.boot === boot)).toBe(true);
     await recorder.record('acme', ALLOW);
     sendMark(boot, 4, {
@@ -477,11 +477,14 @@ describe('strangers', () => {
       record.decision,
       record.count,
     ]);
-    expect(counted.toSorted()).toEqual([
-      ['10.0.0.1', 'token_missing', 'deny', 500],
-      ['10.0.0.1', 'token_signature', 'deny', 500],
-      ['10.0.0.2', 'token_signature', 'deny', 500],
-    ]);
+    expect(counted).toHaveLength(3);
+    expect(counted).toEqual(
+      expect.arrayContaining([
+        ['10.0.0.1', 'token_missing', 'deny', 500],
+        ['10.0.0.1', 'token_signature', 'deny', 500],
+        ['10.0.0.2', 'token_signature', 'deny', 500],
+      ]),
+    );
     expect(recordText((messages()[0] as AuditMessage).record)).not.toContain('10.0.0');
   });
 
