@@ -37,7 +37,7 @@ export type Consumption = {
   restarts(): number;
   /** Resolves when the loop reads for the first time. */
   ready: Promise<void>;
-  /** Takes no further batch and waits for the one in work. */
+  /** Takes no further batch, waits for the one in work, and hands back what was not begun. */
   stop(): Promise<void>;
 };
 
@@ -160,6 +160,14 @@ export function consume(
       await current?.close();
       await running;
       await working;
+      if (link.status() !== 'connected') return;
+      // Else they come again only after the acknowledgement's time-out; and the server must know that
+      // nobody listens any more before it gives the next message to somebody.
+      for (const message of queue.splice(0)) message.nak();
+      await Promise.race([
+        link.nc.flush(),
+        wait(BUS_TIMES.flushTimeoutMs, undefined, { ref: false }),
+      ]);
     },
   };
 }

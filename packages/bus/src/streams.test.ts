@@ -204,7 +204,7 @@ describe('a durable consumer', () => {
     await expect.poll(() => seen, { timeout: 10_000 }).toContain('while away');
   });
 
-  it('waits for the batch in work when it stops', async () => {
+  it('waits for the batch in work when it stops, and hands back what was not begun', async () => {
     await using bus = await open();
     const began = Promise.withResolvers<void>();
     const release = Promise.withResolvers<void>();
@@ -217,10 +217,18 @@ describe('a durable consumer', () => {
     await consumption.ready;
     await bus.publishRecord(SUBJECT, 'last', nextId());
     await began.promise;
+    await bus.publishRecord(SUBJECT, 'not begun', nextId());
     const stopped = consumption.stop();
     release.resolve();
     await stopped;
     expect(done).toBe(true);
+    // Long before the acknowledgement's time-out of 30 s.
+    await using next = await open();
+    const seen: string[] = [];
+    next.consume(DURABLE, async (messages) => {
+      seen.push(...textOf(messages));
+    });
+    await expect.poll(() => seen, { timeout: 5_000 }).toEqual(['not begun']);
   });
 });
 

@@ -7,7 +7,7 @@ const PEM_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PR
 const NKEY_SEED = /\bS[UAOCNX][A-Z2-7]{56}\b/g;
 
 /** What stands where a secret was. */
-export const REMOVED = '[removed]';
+const REMOVED = '[removed]';
 
 /**
  * Copies a JSON value with tokens, links, proofs and private keys taken out of its texts, since a

@@ -6,7 +6,7 @@ export type Stranger = { source: string; reason: string };
 export type StrangerCount = Stranger & { tenant: string; event: AuditEvent; count: number };
 
 /** Stands for every further source when too many came within one window. */
-export const MANY_SOURCES = 'many';
+const MANY_SOURCES = 'many';
 
 const MAX_SOURCES = 64;
 
