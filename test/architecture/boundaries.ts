@@ -40,8 +40,8 @@ const PURE = [
 ];
 const IMPURE_BUILTIN =
   /^node:(net|fs|http|https|http2|dgram|tls|child_process|worker_threads|fs\/promises)$/;
-/** Tests, and what only tests use: `src/test/`, `test-support/`, `*.fixture.ts`. */
-const isTest = (file: string) => /\.test\.ts$|\/test(-support)?\/|\.fixture\.ts$/.test(file);
+/** Tests, and what only tests use: `src/test/`, `test-support/`, `*.testing.ts`. */
+const isTest = (file: string) => /\.test(ing)?\.ts$|\/test(-support)?\//.test(file);
 
 /** What is wrong with an import, in one sentence; `undefined` when nothing is. */
 export function violation({ from, to }: Import): string | undefined {

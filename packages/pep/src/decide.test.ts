@@ -1,5 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { checkFixture, RATE, READ, START_MS } from './check.fixture.ts';
+import { checkFixture, RATE, READ, START_MS } from './check.testing.ts';
 import { decide } from './decide.ts';
 
 type Fixture = Awaited<ReturnType<typeof checkFixture>>;

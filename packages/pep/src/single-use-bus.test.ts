@@ -2,7 +2,7 @@ import { type Bus, connectBus, createSigner, createVerifier, type Handlers } fro
 import type { ConsumeRequest, ConsumeResponse } from '@remit/contracts';
 import { type TestInfra, testInfra } from '@remit/testkit';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { AUDIENCE, checkFixture, READ } from './check.fixture.ts';
+import { AUDIENCE, checkFixture, READ } from './check.testing.ts';
 import { decide } from './decide.ts';
 import { createSingleUses } from './single-use.ts';
 

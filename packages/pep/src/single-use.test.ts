@@ -1,6 +1,6 @@
 import type { ConsumeRequest, ConsumeResponse } from '@remit/contracts';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { checkFixture, RATE, READ } from './check.fixture.ts';
+import { checkFixture, RATE, READ } from './check.testing.ts';
 import { decide } from './decide.ts';
 import { callRecord } from './record.ts';
 

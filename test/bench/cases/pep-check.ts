@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import { checkFixture, READ } from '../../../packages/pep/src/check.fixture.ts';
+import { checkFixture, READ } from '../../../packages/pep/src/check.testing.ts';
 import { decide } from '../../../packages/pep/src/decide.ts';
 import type { Bench } from '../harness.ts';
 
