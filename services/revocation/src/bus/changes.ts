@@ -38,7 +38,7 @@ const REVOCABLE: Partial<Record<RegistryEvent['entity'], RevocationKind>> = {
 };
 
 /** What a registry event takes away. What is new takes nothing. */
-export function effectOf({ entity, id, change }: RegistryEvent): Effect {
+function effectOf({ entity, id, change }: RegistryEvent): Effect {
   if (change === 'created' || change === 'activated') return { verb: 'none' };
   const kind = REVOCABLE[entity];
   if (kind && (change === 'deactivated' || change === 'removed')) {
@@ -48,7 +48,7 @@ export function effectOf({ entity, id, change }: RegistryEvent): Effect {
 }
 
 /** Believes a stream's message after signature, type, schema and tenant; throws otherwise. */
-export function readChange(
+function readChange(
   source: Source,
   verifier: Verifier,
   message: { subject: string; data: Uint8Array },

@@ -10,7 +10,7 @@ import { firstHit } from './check.ts';
 import { CLOCK_SKEW_SECONDS, MAX_DECISION_SECONDS, MAX_TOKEN_SECONDS } from './lifetimes.ts';
 
 /** Whole numbers below `size`, all different, none foreseeable. */
-export function drawIndices(size: number, count: number): number[] {
+function drawIndices(size: number, count: number): number[] {
   const drawn = new Set<number>();
   while (drawn.size < count) drawn.add(randomInt(size));
   return [...drawn];

@@ -22,7 +22,7 @@ import type { RevocationConfig } from '../config.ts';
 
 export const TENANT = 'acme';
 const IDP = 'https://idp.acme.test';
-export const PUBLIC_URL = 'http://revocation.test';
+const PUBLIC_URL = 'http://revocation.test';
 
 export const newId = (): string => randomBytes(16).toString('base64url');
 
@@ -154,7 +154,7 @@ export function configOf(infra: TestInfra, over: Partial<RevocationConfig> = {})
 }
 
 /** An identity provider with one key, and its tenant's people in the registry. */
-export async function createPeople(sources: Sources) {
+async function createPeople(sources: Sources) {
   const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
   const jwk = { ...(await exportJWK(publicKey)), kid: 'idp-1', alg: 'ES256', use: 'sig' };
   const bodies = new Map<string, string>();
