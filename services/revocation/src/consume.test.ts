@@ -66,13 +66,13 @@ async function token(over: Partial<Token> = {}): Promise<Token> {
 }
 
 const consume = (
-  token: Token,
-  { use = token.jti, attempt = newId(), pep = rig.pep, audience = AUDIENCE, tenant = TENANT } = {},
+  one: Token,
+  { use = one.jti, attempt = newId(), pep = rig.pep, audience = AUDIENCE, tenant = TENANT } = {},
 ) =>
   pep.call(
     'revocation.consume',
     tenant,
-    { use_id: use, attempt, token, audience },
+    { use_id: use, attempt, token: one, audience },
     { verifier: createVerifier(rig.infra.trust().keys.revocation) },
   );
 
