@@ -57,6 +57,9 @@ export interface Capability {
   readonly approval?: string;
 }
 
+/** The claims of a token that is about to be registered, which gives it its place in a status list. */
+export type NewCapability = Omit<Capability, 'status'>;
+
 /** Outermost is now (RFC 8693 section 4.1); read to origin first. */
 function readActors(value: unknown): readonly string[] {
   const actors: string[] = [];

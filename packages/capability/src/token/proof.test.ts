@@ -80,7 +80,7 @@ describe('a proof', () => {
     async (alg) => {
       const pair = await generateKeyPair(alg);
       const now = Math.floor(Date.now() / 1000);
-      const proof = await generateProof(pair, `${URL_CALLED}`, 'POST', 'nonce-1', TOKEN);
+      const proof = await generateProof(pair, URL_CALLED, 'POST', 'nonce-1', TOKEN);
       const options = base({ proof, nowSeconds: now, nonce: 'nonce-1' });
       expect(verifyProof(options).jkt).toBe(await calculateThumbprint(pair.publicKey));
     },

@@ -178,7 +178,7 @@ function put(into: Record<string, unknown>, keys: string[], what: unknown): void
   const next =
     typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? { ...inner } : {};
   into[key] = next;
-  put(next as Record<string, unknown>, rest, what);
+  put(next, rest, what);
 }
 
 const anywhere: fc.Arbitrary<WrittenOperation> = fc

@@ -15,7 +15,7 @@ export function privateJwk(kind: Kind): Record<string, unknown> {
     Ed25519: () => generateKeyPairSync('ed25519'),
     ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
   }[kind]();
-  return pair.privateKey.export({ format: 'jwk' }) as Record<string, unknown>;
+  return pair.privateKey.export({ format: 'jwk' });
 }
 
 export const newSigner = (kind: Kind): Signer => importSigner(privateJwk(kind));
