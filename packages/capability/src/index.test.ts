@@ -42,7 +42,7 @@ const TOKEN = [
   'verifyCapabilitySignature',
   'verifyProof',
 ];
-const DELEGATION = ['DelegationError', 'checkChild', 'deriveChild'];
+const DELEGATION = ['DelegationError', 'checkChild', 'checkNextActor', 'deriveChild'];
 
 it('exports exactly these names', () => {
   expect(Object.keys(scope).toSorted()).toEqual(SCOPE);

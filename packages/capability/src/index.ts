@@ -1,10 +1,10 @@
 export {
   type ChildRequest,
   checkChild,
+  checkNextActor,
   type DelegationCode,
   DelegationError,
   type DelegationErrorContext,
-  type DelegationFacts,
   type DerivedChild,
   deriveChild,
 } from './delegation/index.ts';
@@ -58,6 +58,7 @@ export {
   MAX_DEPTH,
   MAX_TOKEN_LENGTH,
   MAX_TTL_SECONDS,
+  type NewCapability,
   type NextActor,
   type ProofAlgorithm,
   type ProofKeyCache,

@@ -1,5 +1,5 @@
 import { excess, type Scope, within } from '../scope/index.ts';
-import type { Capability, NextActor } from '../token/index.ts';
+import type { Capability, NewCapability, NextActor } from '../token/index.ts';
 import { type DelegationCode, DelegationError, type DelegationErrorContext } from './errors.ts';
 
 function must(
@@ -15,7 +15,7 @@ const sameList = (a: readonly string[], b: readonly string[]) =>
   a.length === b.length && a.every((entry, i) => entry === b[i]);
 
 /** Throws SCOPE_WIDENING where `wanted` isn't within `limit`, and says whose bound that is. */
-export function mustBeWithin(
+function mustBeWithin(
   wanted: Scope,
   limit: Scope,
   bound: NonNullable<DelegationErrorContext['bound']>,
@@ -28,7 +28,7 @@ export function mustBeWithin(
   });
 }
 
-function checkSame(parent: Capability, child: Capability): void {
+function checkSame(parent: Capability, child: NewCapability): void {
   must(child.issuer === parent.issuer, 'ISSUER_CHANGED', 'a child has the issuer of its parent');
   must(child.tenant === parent.tenant, 'TENANT_MISMATCH', 'a child has the tenant of its parent');
   must(child.subject === parent.subject, 'SUBJECT_CHANGED', 'a child acts for the same user');
@@ -52,10 +52,10 @@ function checkSame(parent: Capability, child: Capability): void {
   );
 }
 
-const budgets = (of: Capability) =>
+const budgets = (of: NewCapability) =>
   (of.budgets ?? []).map(({ id, unit, path }) => JSON.stringify([id, unit, path ?? null]));
 
-function checkUse(parent: Capability, child: Capability): void {
+function checkUse(parent: Capability, child: NewCapability): void {
   must(
     child.singleUse === parent.singleUse && sameList(budgets(child), budgets(parent)),
     'USE_CHANGED',
@@ -63,7 +63,7 @@ function checkUse(parent: Capability, child: Capability): void {
   );
 }
 
-function checkChain(parent: Capability, child: Capability): void {
+function checkChain(parent: Capability, child: NewCapability): void {
   const { used, max } = child.depth;
   must(
     sameList(child.lineage, [...parent.lineage, parent.id]) &&
@@ -72,27 +72,61 @@ function checkChain(parent: Capability, child: Capability): void {
     'CHAIN_SPLICE',
     'a child descends from one parent',
   );
-  must(max <= parent.depth.max && used <= max, 'DEPTH_EXCEEDED', 'the chain is too deep');
+  must(max <= parent.depth.max, 'DEPTH_EXCEEDED', 'a child goes no deeper than its parent');
+  checkDepth(used, max);
   const actor = child.actors.at(-1);
   must(
     actor !== undefined && sameList(child.actors.slice(0, -1), parent.actors),
     'ACTOR_CHAIN_INVALID',
     'a child adds one actor to those of its parent',
   );
+  checkUnrepeated(parent, actor);
+}
+
+function checkDepth(used: number, max: number): void {
+  must(used <= max, 'DEPTH_EXCEEDED', 'the chain is too deep');
+}
+
+function checkUnrepeated(parent: Capability, actor: string): void {
   must(!parent.actors.includes(actor), 'ACTOR_CYCLE', 'no agent acts twice in a chain');
 }
 
-function checkNamed(mayAct: readonly NextActor[] | undefined, child: Capability): void {
-  if (mayAct === undefined) return;
-  const { confirmation } = child;
-  const jkt = confirmation && 'jkt' in confirmation ? confirmation.jkt : undefined;
-  const actor = child.actors.at(-1);
+/** The entry of `may_act` for an actor and its key; undefined where the token names nobody. */
+function entryOf(
+  { mayAct }: Capability,
+  actor: string | undefined,
+  jkt: string | undefined,
+): NextActor | undefined {
+  if (mayAct === undefined) return undefined;
   const named = mayAct.find((entry) => entry.sub === actor && entry.jkt === jkt);
   must(named !== undefined, 'ACTOR_NOT_NAMED', 'the token does not name this actor and key');
-  mustBeWithin(child.scope, named.scope, 'may_act');
+  return named;
 }
 
-function checkHandingOn(parent: Capability, child: Capability): void {
+function checkNamed(parent: Capability, child: NewCapability): void {
+  const { confirmation } = child;
+  const jkt = confirmation && 'jkt' in confirmation ? confirmation.jkt : undefined;
+  const named = entryOf(parent, child.actors.at(-1), jkt);
+  if (named !== undefined) mustBeWithin(child.scope, named.scope, 'may_act');
+}
+
+/**
+ * Checks whether a token can be handed on to an actor at all, before anything is asked or decided:
+ * there is a hop left, the agent isn't in the chain yet, and `may_act`, where present, names it with
+ * this key. `checkChild` checks the same of the child that comes out.
+ *
+ * @throws DelegationError DEPTH_EXCEEDED, ACTOR_CYCLE, ACTOR_NOT_NAMED
+ */
+export function checkNextActor(
+  parent: Capability,
+  actor: { readonly sub: string; readonly jkt: string },
+): void {
+  checkDepth(parent.depth.used + 1, parent.depth.max);
+  checkUnrepeated(parent, actor.sub);
+  entryOf(parent, actor.sub, actor.jkt);
+}
+
+function checkHandingOn(parent: Capability, child: NewCapability): void {
   must(!child.links || parent.links, 'LINKS_WIDENING', 'the parent may not be handed on offline');
   const mayAct = parent.mayAct;
   if (mayAct === undefined) return;
@@ -113,11 +147,11 @@ function checkHandingOn(parent: Capability, child: Capability): void {
  * from an online one); `may_act` and `links` not widened.
  *
  * Doesn't check: either token's signature, time and revocation; who asks; the envelopes and the
- * user's rights of now; that something is given up. `deriveChild` does the last three.
+ * user's rights of now; that something is given up, which `deriveChild` does.
  *
  * @throws DelegationError with the code of the first rule that is broken
  */
-export function checkChild(parent: Capability, child: Capability): void {
+export function checkChild(parent: Capability, child: NewCapability): void {
   checkSame(parent, child);
   checkChain(parent, child);
   must(
@@ -134,6 +168,6 @@ export function checkChild(parent: Capability, child: Capability): void {
   );
   checkUse(parent, child);
   mustBeWithin(child.scope, parent.scope, 'parent');
-  checkNamed(parent.mayAct, child);
+  checkNamed(parent, child);
   checkHandingOn(parent, child);
 }

@@ -20,8 +20,8 @@ export type DelegationCode =
   | 'USE_CHANGED';
 
 export interface DelegationErrorContext {
-  /** Whose bound the request passes: the token handed on, an actor's envelope, the user's rights. */
-  readonly bound?: 'parent' | 'agent' | 'user' | 'may_act';
+  /** Whose bound the request passes: the token handed on, or its entry for the next actor. */
+  readonly bound?: 'parent' | 'may_act';
   /** The part of the request that is too much. */
   readonly excess?: Excess;
 }

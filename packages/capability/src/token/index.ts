@@ -6,6 +6,7 @@ export {
   type Confirmation,
   MAX_DEPTH,
   MAX_TTL_SECONDS,
+  type NewCapability,
   type NextActor,
   readCapability,
 } from './capability.ts';
