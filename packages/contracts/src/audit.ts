@@ -10,6 +10,7 @@ import { closed, count, oneOf, text } from './schema.ts';
 export const AUDIT_EVENTS = [
   'decision',
   'token.issued',
+  'token.delegated',
   'token.refused',
   'token.revoked',
   'token.consumed',
