@@ -58,6 +58,10 @@ export async function consumeAll(
         keep_until: Math.max(now, token.exp) + retentionSeconds,
       })),
   );
+  // All are new, so each attempt has its own use, and nothing is left to look up.
+  if (inserted.length === asked.length) {
+    return asked.map(() => ({ answer: { outcome: 'consumed' }, fresh: true, head }));
+  }
   const fresh = new Map(inserted.map(({ use_id, attempt }) => [use_id, attempt]));
   const uses = asked.map(({ use_id }) => use_id);
   const owners = await ownersOf(trx, tenant, uses);

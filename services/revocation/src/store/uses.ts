@@ -19,12 +19,16 @@ export async function insertUses(
 ): Promise<Pick<Row, 'use_id' | 'attempt'>[]> {
   if (rows.length === 0) return [];
   const sorted = rows.toSorted((a, b) => (a.use_id < b.use_id ? -1 : 1));
-  return trx
-    .insertInto('single_use')
-    .values(sorted.map((row) => ({ ...row, tenant })))
-    .onConflict((conflict) => conflict.columns(['tenant', 'use_id']).doNothing())
-    .returning(['use_id', 'attempt'])
-    .execute();
+  const column = (name: keyof Row) => sorted.map((row) => row[name]);
+  const { rows: inserted } = await sql<Pick<Row, 'use_id' | 'attempt'>>`
+    insert into single_use
+      (tenant, use_id, attempt, pep, jti, task, audience, keep_until)
+    select ${tenant}, each.* from unnest(${column('use_id')}::text[], ${column('attempt')}::text[],
+      ${column('pep')}::text[], ${column('jti')}::text[], ${column('task')}::text[],
+      ${column('audience')}::text[], ${column('keep_until')}::bigint[]) as each
+    on conflict (tenant, use_id) do nothing
+    returning use_id, attempt`.execute(trx);
+  return inserted;
 }
 
 /** Who has these uses, by use id. A statement of its own after the insert, so it sees who won. */
