@@ -16,6 +16,7 @@ import { type Dimensions, isReason, type MissJson, type Reason } from '@remit/co
 import type { RevocationView } from '@remit/revocation-view';
 import type { Feed } from './feed.ts';
 import { type Credentials, type Presented, readCredentials } from './presented.ts';
+import { isRecordable } from './record.ts';
 import { reasonOf } from './refusal.ts';
 import type { ReplayMemory } from './replay.ts';
 import type { SingleUses, Use } from './single-use.ts';
@@ -124,6 +125,7 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
   } catch (cause) {
     return known(reasonOf(cause));
   }
+  if (!isRecordable(operation)) return known('arguments_invalid');
   const admitted = permits(caller.capability.scope, operation);
   if (!admitted.ok) {
     return known(missReason(admitted), {

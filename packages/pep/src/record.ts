@@ -1,3 +1,4 @@
+import type { Operation } from '@remit/capability/scope';
 import type { Rev } from '@remit/contracts';
 import type { RecordInput } from '@remit/recorder';
 import type { Asked, Finding } from './decide.ts';
@@ -96,4 +97,33 @@ function identity({ actors, clientId, task }: VerifiedToken['capability']) {
   };
 }
 
-const clip = (name: string) => name.toWellFormed().slice(0, 512) || '-';
+/** What a call that can't be read says it is. It may be anything: a callback of the tool gave it. */
+const clip = (name: unknown) => String(name).slice(0, 512).toWellFormed() || '-';
+
+/** Bytes of one record with its values: under the 1 MiB that NATS carries, with room to spare. */
+const MAX_RECORD_BYTES = 700_000;
+/** The ledger parses 32 levels; the values of a record start on the fifth. */
+const MAX_VALUE_DEPTH = 24;
+
+/**
+ * Whether an operation can be written down whole. What can't must not be decided on: its record would
+ * be refused on its way, so that the call was nowhere and those after it waited behind it.
+ */
+export function isRecordable({ action, resource, args }: Operation): boolean {
+  const keys = Object.keys(args);
+  if (!action.isWellFormed() || !resource.isWellFormed()) return false;
+  if (keys.length === 0) return true;
+  const text = JSON.stringify(args);
+  // Each key stands in the record and in the pointer to its value, beside a hash and a salt.
+  if (Buffer.byteLength(text) * 3 + keys.length * 200 > MAX_RECORD_BYTES) return false;
+  return isPlain(args, MAX_VALUE_DEPTH);
+}
+
+function isPlain(value: unknown, depth: number): boolean {
+  if (typeof value === 'string') return value.isWellFormed();
+  if (typeof value !== 'object' || value === null) return true;
+  if (depth === 0) return false;
+  return Object.entries(value).every(
+    ([key, below]) => key.isWellFormed() && isPlain(below, depth - 1),
+  );
+}

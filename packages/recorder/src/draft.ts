@@ -13,6 +13,12 @@ import type { RecordInput, Trust } from './record-input.ts';
 import { scrub } from './scrub.ts';
 
 const ID = /^[A-Za-z0-9_-]{1,64}$/;
+/** The ledger parses 32 levels; a value starts on the fifth, and leaves some to the envelope. */
+const MAX_VALUE_DEPTH = 26;
+/** NATS carries 1 MiB with the envelope, the number and the headers. */
+const MAX_MESSAGE_BYTES = 900_000;
+/** Below this no record comes near it, so that the common case is measured once. */
+const SURELY_FITS = 100_000;
 
 /** Who writes: the same for every record of one start. */
 export type Producer = { service: string; instance: string; version: string; boot: string };
@@ -46,6 +52,7 @@ export function draftRecord(tenant: string, given: RecordInput, context: DraftCo
   if (!ID.test(id)) throw new RecorderError('RECORD_INVALID', 'id is not a record id');
   const disclosures: Disclosures = {};
   const hide = (pointer: string, value: unknown): { c: string } => {
+    if (isDeeper(value, MAX_VALUE_DEPTH)) throw new Error('a value is nested too deep');
     const salt = context.newSalt();
     disclosures[pointer] = { salt, value };
     return commit(salt, value);
@@ -63,7 +70,13 @@ export function draftRecord(tenant: string, given: RecordInput, context: DraftCo
       ...(task === undefined ? {} : { task: hideTask(task, hide) }),
       ...(operation === undefined ? {} : { operation: hideOperation(operation, hide) }),
     });
-    return { id, tenant, event: record.event, trust, message: { record, disclosures } };
+    const message = { record, disclosures };
+    // What no server would carry or no ledger read would hold up every record after it.
+    if (JSON.stringify(disclosures).length > SURELY_FITS) {
+      const bytes = Buffer.byteLength(canonicalText(message));
+      if (bytes > MAX_MESSAGE_BYTES) throw new Error('its values are too large');
+    }
+    return { id, tenant, event: record.event, trust, message };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : 'not a record';
     throw new RecorderError('RECORD_INVALID', `not an audit record: ${reason}`, { cause });
@@ -98,6 +111,11 @@ function hideOperation(operation: NonNullable<RecordInput['operation']>, hide: H
     hide(`/operation/args/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, value),
   ]);
   return { ...plain, args: Object.fromEntries(hidden) };
+}
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth === 0 || Object.values(value).some((below) => isDeeper(below, depth - 1));
 }
 
 /** RFC 3339 with microseconds. */

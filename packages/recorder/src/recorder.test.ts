@@ -29,6 +29,8 @@ const TOKEN = `${Buffer.from('{"alg":"ML-DSA-65"}').toString('base64url')}.${Buf
 
 useRecorder();
 
+const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)]);
+
 describe('a record', () => {
   it('holds commitments where personal values were, which travel beside it and open them', async () => {
     open({ clock: { now: () => 1_768_478_400_123.456 } });
@@ -116,6 +118,17 @@ describe('a record', () => {
         'not an audit record: value has no canonical form',
       ],
       [{ ...ALLOW, actor: '\ud800' }, 'the record has no canonical form'],
+      [
+        { ...ALLOW, operation: { action: 'a', resource: 'r', args: { x: nested(27) } } },
+        'not an audit record: a value is nested too deep',
+      ],
+      [
+        {
+          ...ALLOW,
+          operation: { action: 'a', resource: 'r', args: { x: '\u0001'.repeat(250_000) } },
+        },
+        'not an audit record: its values are too large',
+      ],
     ];
     for (const [input, message] of bad) {
       await expect(recorder.record('acme', input)).rejects.toMatchObject({
