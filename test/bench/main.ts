@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { consumptions } from './cases/consume.ts';
 import { pepChecks } from './cases/pep-check.ts';
 import { type Bench, type Measured, machine, measure, table } from './harness.ts';
 
-const benches: readonly Bench[] = [...pepChecks];
+const benches: readonly Bench[] = [...pepChecks, ...consumptions];
 
 const { values, positionals } = parseArgs({
   options: { json: { type: 'string' } },
