@@ -23,8 +23,8 @@ import { createSingleUses } from './single-use.ts';
 import { createTokenVerifier } from './verified-token.ts';
 
 export const AUDIENCE = 'https://erp.example';
-export const ISSUER = 'https://issuer.example/t/acme';
-export const EPOCH = 'epoch-1';
+const ISSUER = 'https://issuer.example/t/acme';
+const EPOCH = 'epoch-1';
 /** The feed's clock at monotonic 0, epoch ms. */
 export const START_MS = 1_800_000_000_000;
 const URL_CALLED = `${AUDIENCE}/suppliers/S-100`;

@@ -188,7 +188,7 @@ describe('what may not be used', () => {
     ['key', (one: Token) => one.keys[0] as string, false],
   ] as const)('a revoked %s consumes nothing', async (kind, idOf, ancestor) => {
     const names = { user: newId(), actors: [newId()], client: newId(), keys: [newId()] };
-    const one = await token({ lineage: [newId()], ...names } as Partial<Token>);
+    const one = await token({ lineage: [newId()], ...names });
     await rig.revoke(kind, idOf(one));
     expect(await consume(one)).toEqual({
       outcome: 'revoked',

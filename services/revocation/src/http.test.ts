@@ -149,7 +149,7 @@ describe('revoking as a person', () => {
 describe('the keys of the service', () => {
   it('are published: the feed and the status lists, public halves only', async () => {
     const answer = await rig.app.http.inject('/.well-known/jwks.json');
-    const { keys } = answer.json() as { keys: Record<string, string>[] };
+    const { keys } = answer.json<{ keys: Record<string, string>[] }>();
     expect(keys).toHaveLength(2);
     for (const key of keys) expect(Object.keys(key)).not.toContain('d');
     expect(keys[0]?.['x']).toBe(rig.infra.trust().keys.revocation[0]?.x);

@@ -59,7 +59,7 @@ describe('a check before a decision', () => {
   ] as const)('names a revoked %s', async (kind, subjects, ancestor) => {
     const id = newId();
     const { epoch, seq } = await rig.head();
-    const token = subjectsOf({ epoch, seq }, subjects(id) as object);
+    const token = subjectsOf({ epoch, seq }, subjects(id));
     expect((await rig.check([token])).revoked).toBeUndefined();
     const revoked = await rig.revoke(kind, id);
     const answer = await rig.check([token]);

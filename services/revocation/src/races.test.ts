@@ -40,7 +40,7 @@ async function issue(over: Partial<TokenSubjects>): Promise<Issued | undefined> 
 async function shownBits(uri: string): Promise<number[]> {
   const answer = await rig.app.http.inject(new URL(uri).pathname);
   const { lst } = decodeJwt(answer.body)['status_list'] as { lst: string };
-  return StatusList.decompressStatusList(lst, 1).statusList as number[];
+  return StatusList.decompressStatusList(lst, 1).statusList;
 }
 
 describe('a revocation that meets an issuance', () => {

@@ -17,7 +17,7 @@ async function fetchList(uri: string, app: App = rig.app): Promise<number[]> {
   const answer = await app.http.inject(new URL(uri).pathname);
   expect(answer.statusCode).toBe(200);
   expect(answer.headers['content-type']).toBe('application/statuslist+jwt');
-  const jwks = (await app.http.inject('/.well-known/jwks.json')).json() as JSONWebKeySet;
+  const jwks = (await app.http.inject('/.well-known/jwks.json')).json<JSONWebKeySet>();
   const { payload, protectedHeader } = await jwtVerify(answer.body, createLocalJWKSet(jwks), {
     typ: 'statuslist+jwt',
     subject: uri,
@@ -29,7 +29,7 @@ async function fetchList(uri: string, app: App = rig.app): Promise<number[]> {
   expect((payload.exp as number) - (payload.iat as number)).toBe(300);
   const { bits, lst } = payload['status_list'] as { bits: 1; lst: string };
   expect(bits).toBe(1);
-  return StatusList.decompressStatusList(lst, bits).statusList as number[];
+  return StatusList.decompressStatusList(lst, bits).statusList;
 }
 
 const statusOf = async ({ uri, idx }: { uri: string; idx: number }, app?: App) =>
@@ -62,7 +62,7 @@ describe('a status list', () => {
       ['key', newId(), (id: string) => ({ keys: [id] })],
     ] as const;
     for (const [kind, id, over] of cases) {
-      const { place } = await token(over(id) as object);
+      const { place } = await token(over(id));
       expect(await statusOf(place), kind).toBe(0);
       await rig.revoke(kind, id);
       expect(await statusOf(place), kind).toBe(1);
@@ -109,7 +109,7 @@ describe('a status list', () => {
     const shown = await fetchList(one.place.uri);
     const second = await build(configOf(rig.infra, { statusListBits: 64 }));
     try {
-      const again = await fetchList(one.place.uri, second as App);
+      const again = await fetchList(one.place.uri, second);
       for (const [idx, status] of shown.entries()) {
         if (status === 1) expect(again[idx]).toBe(1);
       }

@@ -5,7 +5,7 @@ export const MAX_TOKEN_SECONDS = 900;
 export const MAX_DECISION_SECONDS = 60;
 
 /** A task type lets first tokens of one task, which share their single use, be renewed this long. */
-export const MAX_TASK_SECONDS = 86_400;
+const MAX_TASK_SECONDS = 86_400;
 
 /** What the issuer's clock may be off. */
 export const CLOCK_SKEW_SECONDS = 60;

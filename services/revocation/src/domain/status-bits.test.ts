@@ -4,8 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { setBit, statusListClaim } from './status-bits.ts';
 
-const decode = (lst: string): number[] =>
-  StatusList.decompressStatusList(lst, 1).statusList as number[];
+const decode = (lst: string): number[] => StatusList.decompressStatusList(lst, 1).statusList;
 
 describe('the bits of a status list', () => {
   it('are those of the draft: sixteen statuses, 0xB9 0xA3', () => {
