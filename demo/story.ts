@@ -32,9 +32,15 @@ async function main(): Promise<number> {
     const report = await Promise.race([tell(world, narrate), stop.promise.then(() => undefined)]);
     if (!report) return stop.asked?.exitCode ?? 1;
     const { steps, audit, revocation } = report;
+    const asExpected = steps.filter((step) => step.ok).length;
+    const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
     narrate.end([
-      `${steps.filter((step) => step.ok).length} of ${steps.length} steps as expected, ${audit.records} records ${audit.verified ? 'verified' : 'NOT verified'}, ` +
-        `revoked to refused in ${revocation.ackToRefusedMs ?? '?'} ms, ${Math.round((performance.now() - startedAt) / 100) / 10} s in all.`,
+      [
+        `${asExpected} of ${steps.length} steps as expected`,
+        `${audit.records} records ${audit.verified ? 'verified' : 'NOT verified'}`,
+        `revoked to refused in ${revocation.ackToRefusedMs ?? '?'} ms`,
+        `${seconds} s in all`,
+      ].join(' · '),
     ]);
     if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     return report.ok ? 0 : 1;

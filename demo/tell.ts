@@ -22,8 +22,8 @@ export type Report = {
 /** Runs every step in order and judges it. A step that throws is told and fails; the others still run. */
 export async function tell(world: World, narrate: Narrator): Promise<Report> {
   const told: Report['steps'] = [];
-  for (const step of steps) {
-    narrate.step(step);
+  for (const [index, step] of steps.entries()) {
+    narrate.step(step, index + 1);
     const startedAt = performance.now();
     const result: StepResult = await step.run(world).catch((error: unknown) => ({
       actual: 'error' as const,

@@ -8,7 +8,7 @@ export const aliceSummary: Step = {
   title: 'Alice of Treasury asks for a supplier risk summary',
   scene: [
     'Alice signs in at her company’s identity provider and asks the procurement agent for the risk of supplier S-100.',
-    'The agent gets one token: this task, this supplier, reading only, five minutes, bound to the agent’s key.',
+    'It gets one token, for this task alone.',
   ],
   expected: 'allow',
   async run(world) {
@@ -19,6 +19,7 @@ export const aliceSummary: Step = {
       resource: world.erp.url,
     });
     world.memory.summary = summary;
+    world.narrate.token(summary);
     const read = await judgeCall(world, () => summary.fetch(`${world.erp.url}/suppliers/S-100`), {
       ...who,
       status: 200,
@@ -39,7 +40,6 @@ export const aliceSummary: Step = {
         action: 'suppliers.risk.read',
       },
     );
-    world.narrate.token(summary);
     return {
       actual: read.actual === 'allow' ? risk.actual : read.actual,
       reason: risk.reason,

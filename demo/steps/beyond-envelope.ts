@@ -20,6 +20,7 @@ export const beyondEnvelope: Step = {
           resource: world.erp.url,
         }),
       {
+        asks: 'task terminate-contract for C-7',
         error: 'invalid_authorization_details',
         reason: 'agent_envelope',
         dimension: 'agent',

@@ -18,11 +18,17 @@ export const delegateDeeper: Step = {
     });
     const report = writer.receive(handover);
     world.memory.report = report;
+    world.narrate.token(report);
     const actorToken = await world.agent('curl-agent').actorToken();
     const refused = await judgeRefusal(
       world,
       () => writer.delegate(report, { actorToken, requested: RISK_OF_S100 }),
-      { error: 'invalid_request', reason: 'depth_exceeded', user: 'bob' },
+      {
+        asks: 'suppliers.risk.read on erp/suppliers/S-100 for a fourth agent',
+        error: 'invalid_request',
+        reason: 'depth_exceeded',
+        user: 'bob',
+      },
     );
     const earlier = report.expiresAt.getTime() < world.memory.risk.expiresAt.getTime();
     return {

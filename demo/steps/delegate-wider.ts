@@ -22,6 +22,7 @@ export const delegateWider: Step = {
           ],
         }),
       {
+        asks: 'suppliers.read, suppliers.risk.read on erp/suppliers/S-100 for report-writer',
         error: 'invalid_authorization_details',
         reason: 'task_scope',
         dimension: 'task',

@@ -1,6 +1,6 @@
 import type { RowCounts } from '../erp/store.ts';
 import type { LedgerLine, World } from '../world.ts';
-import { type Fact, fact, type StepResult } from './step.ts';
+import { type Fact, fact, factsOf, type StepResult } from './step.ts';
 
 /** What a call to the ERP must show: its answer, the ERP's rows, and the line in the ledger. */
 export type Expectation = {
@@ -13,6 +13,8 @@ export type Expectation = {
   agents: string[];
   action: string;
   resource: string;
+  /** Which instance of the ERP, where the story has both at work. */
+  at?: 'the first instance' | 'the second instance';
 };
 
 /** One call, judged by three facts that Remit's own answer cannot fake together. */
@@ -20,8 +22,9 @@ export type Judged = {
   facts: Fact[];
   actual: StepResult['actual'];
   reason: string;
+  /** The sentence of a refusal, as the agent reads it. */
+  because?: string;
   line: LedgerLine;
-  response: Response;
 };
 
 /**
@@ -35,16 +38,16 @@ export async function judgeCall(
 ): Promise<Judged> {
   const before = await world.erp.counts();
   const response = await call();
-  await response.arrayBuffer();
+  const because = sentenceOf(await response.text(), response.ok);
   const after = await world.erp.counts();
   const line = await world.ledger.line(response.headers.get('remit-decision') ?? 'none');
 
-  const name = `${expected.action} ${expected.resource}`;
-  const facts = [
-    fact(`the ERP answers ${expected.status} to ${name}`, response.status, expected.status),
+  const place = expected.at ? ` at ${expected.at}` : '';
+  const facts = factsOf(`tries ${expected.action} ${expected.resource}${place}`, [
+    fact(`HTTP ${expected.status}`, response.status, expected.status),
     fact(rowsInWords(expected.rows), growth(before, after), growth(NOTHING, expected.rows ?? {})),
     fact(
-      `the ledger says ${expected.decision}, ${expected.reason}, for ${expected.user} by ${expected.agents.join(' → ')}`,
+      `ledger: ${expected.decision}, ${expected.reason}, ${[expected.user, ...expected.agents].join(' → ')}`,
       {
         decision: line.record.decision,
         reason: line.record.reason,
@@ -62,13 +65,13 @@ export async function judgeCall(
         resource: expected.resource,
       },
     ),
-  ];
+  ]);
   return {
     facts,
     actual: response.ok ? 'allow' : 'deny',
     reason: line.record.reason ?? 'none',
+    ...(because === undefined ? {} : { because }),
     line,
-    response,
   };
 }
 
@@ -85,6 +88,11 @@ function growth(before: RowCounts, after: Partial<RowCounts>): RowCounts {
 
 function rowsInWords(rows: Partial<RowCounts> = {}): string {
   const grown = Object.entries(rows).filter(([, by]) => by > 0);
-  if (grown.length === 0) return 'nothing changes in the ERP';
-  return `in the ERP ${grown.map(([table, by]) => `${table} grow by ${by}`).join(', ')}`;
+  if (grown.length === 0) return 'ERP unchanged';
+  return `ERP: ${grown.map(([table, by]) => `${table} +${by}`).join(', ')}`;
+}
+
+/** The title of a problem (RFC 9457). */
+function sentenceOf(body: string, ok: boolean): string | undefined {
+  return ok ? undefined : (JSON.parse(body) as { title?: string }).title;
 }

@@ -35,6 +35,7 @@ export const leaver: Step = {
       resource: 'erp/orders',
     });
     const renewed = await judgeRefusal(world, start, {
+      asks: 'task raise-purchase-order for Bob',
       error: 'invalid_request',
       reason: 'user_inactive',
       user: 'bob',

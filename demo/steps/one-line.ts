@@ -24,7 +24,7 @@ export const oneLine: Step = {
     for (const line of decisions.slice(0, 3)) world.narrate.line(line);
 
     const tree = delegationTree(await world.ledger.lines({ task: order.task.id }));
-    for (const line of tree) world.narrate.text(line);
+    world.narrate.text('tree', tree);
 
     const changed = decisions[0]?.seq ?? 0;
     const clean = await world.ledger.verify();
@@ -66,6 +66,7 @@ export const oneLine: Step = {
     return {
       actual: found.ok ? 'error' : 'found',
       reason: found.fault?.kind ?? 'nothing was found',
+      because: `record ${found.fault?.seq ?? '?'} is not the one that the tree was built from.`,
       facts,
     };
   },

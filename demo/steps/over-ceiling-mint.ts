@@ -32,6 +32,7 @@ export const overCeilingMint: Step = {
           ],
         }),
       {
+        asks: 'orders.create on erp/orders: supplier S-100, amount up to 9,000, currency EUR',
         error: 'invalid_authorization_details',
         reason: 'user_entitlement',
         dimension: 'user',

@@ -1,9 +1,11 @@
 import { AgentError, type Refusal } from '@remit/agent';
 import type { World } from '../world.ts';
-import { type Fact, fact, type StepResult } from './step.ts';
+import { fact, factsOf, type StepResult } from './step.ts';
 
 /** What a refused token request must show: who is told what, and what the ledger holds. */
 export type ExpectedRefusal = {
+  /** What the agent asks the issuer for, in words. */
+  asks: string;
   error: string;
   reason: string;
   dimension?: string;
@@ -26,15 +28,15 @@ export async function judgeRefusal(
     return {
       actual: 'allow',
       reason: 'a token was handed out',
-      facts: [fact('the issuer refuses', false, true)],
+      facts: factsOf(`asks ${expected.asks}`, [fact('the issuer refuses', false, true)]),
     };
 
   const line = await world.ledger.line(refusal.recordId ?? 'none');
-  const facts: Fact[] = [
-    fact(`the issuer answers ${expected.error}`, refusal.error, expected.error),
-    fact('nothing changes in the ERP', after, before),
+  const facts = [
+    fact(`issuer: ${expected.error}`, refusal.error, expected.error),
+    fact('ERP unchanged', after, before),
     fact(
-      `the ledger says refused, ${expected.reason}, for ${expected.user}`,
+      `ledger: refused, ${expected.reason}, ${expected.user}`,
       { event: line.event, decision: line.decision, reason: line.reason, user: line.user },
       { event: 'token.refused', decision: 'deny', reason: expected.reason, user: expected.user },
     ),
@@ -48,7 +50,12 @@ export async function judgeRefusal(
       ),
     );
   }
-  return { actual: 'refused', reason: line.reason ?? 'none', facts };
+  return {
+    actual: 'refused',
+    reason: line.reason ?? 'none',
+    ...(refusal.description === undefined ? {} : { because: refusal.description }),
+    facts: factsOf(`asks ${expected.asks}`, facts),
+  };
 }
 
 async function refusalOf(ask: () => Promise<unknown>): Promise<Refusal | undefined> {

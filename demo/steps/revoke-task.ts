@@ -32,6 +32,9 @@ export const revokeTask: Step = {
     const call = (holder: Capability, instance: 1 | 2) =>
       world.erp.at(instance, holder, 'GET', '/suppliers/S-100/risk');
 
+    const at = (instance: 1 | 2) =>
+      instance === 1 ? ('the first instance' as const) : ('the second instance' as const);
+
     const before = [];
     for (const { holder, instance, agents } of workers) {
       before.push(
@@ -39,6 +42,7 @@ export const revokeTask: Step = {
           ...RISK,
           ...ALLOWED,
           agents: [...agents],
+          at: at(instance),
         }),
       );
     }
@@ -67,6 +71,7 @@ export const revokeTask: Step = {
           ...RISK,
           ...REVOKED,
           agents: [...agents],
+          at: at(instance),
         }),
       );
     }
@@ -75,6 +80,7 @@ export const revokeTask: Step = {
     return {
       actual: last?.actual ?? 'error',
       reason: last?.reason ?? 'none',
+      ...(last?.because === undefined ? {} : { because: last.because }),
       facts: [
         ...before.flatMap(({ facts }) => facts),
         fact(
@@ -104,6 +110,11 @@ async function reexchange(world: World, order: Capability) {
   return judgeRefusal(
     world,
     () => world.agent('procurement-agent').delegate(order, { actorToken, requested: RISK_OF_S100 }),
-    { error: 'invalid_request', reason: 'task_revoked', user: 'bob' },
+    {
+      asks: 'suppliers.risk.read on erp/suppliers/S-100 for risk-analyst',
+      error: 'invalid_request',
+      reason: 'task_revoked',
+      user: 'bob',
+    },
   );
 }

@@ -40,6 +40,7 @@ export const singleUse: Step = {
         reason: 'permitted',
         rows: { released: 1 },
         action: 'payments.release',
+        at: 'the first instance',
       },
     );
     const second = await judgeCall(
@@ -50,6 +51,7 @@ export const singleUse: Step = {
         ...spent,
         agents,
         action: 'payments.release',
+        at: 'the second instance',
       },
     );
     const third = await judgeCall(world, () => world.erp.at(1, child, 'GET', '/payments/P-1'), {
@@ -61,6 +63,7 @@ export const singleUse: Step = {
     return {
       actual: third.actual,
       reason: third.reason,
+      ...(third.because === undefined ? {} : { because: third.because }),
       facts: [
         ...first.facts,
         fact(

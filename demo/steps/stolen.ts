@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { createProof, importSigner } from '@remit/capability/token';
-import { fact, type Step } from './step.ts';
+import { fact, factsOf, type Step } from './step.ts';
 
 export const stolen: Step = {
   id: 'stolen',
@@ -16,32 +16,36 @@ export const stolen: Step = {
     const attempts = [
       {
         reason: 'proof_key',
+        tries: 'a proof with a key of their own',
         headers: { authorization: `DPoP ${terms.token}`, dpop: ownProof(terms.token, url) },
       },
-      { reason: 'proof_scheme', headers: { authorization: `Bearer ${terms.token}` } },
+      {
+        reason: 'proof_scheme',
+        tries: 'the token as a bearer token',
+        headers: { authorization: `Bearer ${terms.token}` },
+      },
     ];
     const used = terms.headers('GET', url);
     const first = await fetch(url, { headers: used });
     attempts.push({
       reason: 'proof_replayed',
+      tries: 'the proof of the agent’s last call once more',
       headers: used as { authorization: string; dpop: string },
     });
 
     const facts = [fact('the agent itself is allowed', first.status, 200)];
-    for (const { reason, headers } of attempts) {
+    for (const { reason, tries, headers } of attempts) {
       const before = await world.erp.counts();
       const response = await fetch(url, { headers });
       const { code } = (await response.json()) as { code: string };
       const after = await world.erp.counts();
       facts.push(
-        fact(`refused with 401, ${reason}`, [response.status, code], [401, reason]),
-        fact('nothing is read', after, before),
-        // A stranger's call is counted, not listed: whatever it claims to be is not believed.
-        fact(
-          `the ledger counted a stranger for ${reason}`,
-          (await world.ledger.counted(reason)) >= 1,
-          true,
-        ),
+        ...factsOf(`tries ${tries}`, [
+          fact(`HTTP 401, ${reason}`, [response.status, code], [401, reason]),
+          fact('ERP unchanged', after, before),
+          // A stranger's call is counted, not listed: whatever it claims to be is not believed.
+          fact('ledger: a stranger, counted', (await world.ledger.counted(reason)) >= 1, true),
+        ]),
       );
     }
     return {

@@ -4,3 +4,4 @@ export { type SignedIn, type SignInOptions, signIn } from './dev/sign-in.ts';
 export { agentOf, startTask } from './dev/tasks.ts';
 export { CliError, type CliErrorCode } from './error.ts';
 export { recordLine, userOf } from './tail/line.ts';
+export { permissionInWords } from './words.ts';
