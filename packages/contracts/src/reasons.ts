@@ -41,6 +41,9 @@ export const REASONS = {
   single_use_unavailable:
     'Whether the single use was consumed is not known, so the token is not used here again.',
 
+  restriction_unsupported:
+    'The token is restricted in a way that this enforcement point cannot keep.',
+
   arguments_invalid: 'The arguments cannot be read as one unambiguous operation.',
   scope_action: 'The token does not cover the action.',
   scope_resource: 'The token does not cover the resource.',

@@ -112,6 +112,8 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
     dimensions: NOT_EVALUATED,
     ...more,
   });
+  // A restriction that is not kept here is not a smaller one: budgets are reserved by later versions.
+  if (caller.capability.budgets?.length) return known('restriction_unsupported');
   let standing = standingOf(deps, caller);
   if (standing === 'status_behind') {
     await deps.feed.catchUp(CATCH_UP_MS);

@@ -68,6 +68,7 @@ export function answerOf(reason: Reason): RefusalAnswer {
     case 'policy_forbid':
       return { status: 403, oauthError: 'insufficient_scope' };
     case 'policy_error':
+    case 'restriction_unsupported':
     // 401 would invite a client to get another token and repeat by itself (RFC 6750 section 3.1). The
     // use may be spent by a call whose answer got lost: doing the work twice is for people to decide.
     case 'single_use_spent':
