@@ -42,7 +42,19 @@ describe('the replay memory', () => {
     memory.claim('b', 0);
     expect(memory.claim('c', 0)).toBe('full');
     expect(memory.claim('a', 1)).toBe('replayed');
+    expect(memory.claim('c', 24)).toBe('full');
     expect(memory.claim('c', 25)).toBe('fresh');
+  });
+
+  // Goes red without the seconds for a clock that is set back: at 120.1 the proof of 100 is let go.
+  it('remembers a proof over a clock that a later tie sets back by a round trip', () => {
+    const memory = createReplayMemory({ windowSeconds: 10 });
+    memory.claim('first', 80);
+    memory.claim('a', 99.9);
+    memory.claim('b', 100.1);
+    memory.claim('c', 120.2);
+    expect(memory.claim('a', 119.8)).toBe('replayed');
+    expect(memory.claim('b', 119.8)).toBe('replayed');
   });
 
   it('keeps its entries when the clock steps back', () => {

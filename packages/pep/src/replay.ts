@@ -7,17 +7,21 @@ export type ReplayMemory = {
   size(): number;
 };
 
+/** The feed's clock is known to within a round trip, so a later tie may set it back by as much. */
+const SET_BACK_SECONDS = 5;
+
 /**
  * A memory of used proofs for as long as any of them could be accepted again: twice the window,
- * since a proof may be dated ahead of this clock by the window and is dead one window later.
- * Two generations are swapped instead of timing each entry, so an entry lives two to four windows.
+ * since a proof may be dated ahead of this clock by the window and is dead one window later; and
+ * five seconds, by which the clock may be set back meanwhile.
+ * Two generations are swapped instead of timing each entry, so an entry lives up to twice as long.
  * `maxEntries` (default 200,000) bounds each generation; past it every claim is `full`.
  */
 export function createReplayMemory(options: {
   windowSeconds: number;
   maxEntries?: number;
 }): ReplayMemory {
-  const lifeSeconds = 2 * options.windowSeconds;
+  const lifeSeconds = 2 * options.windowSeconds + SET_BACK_SECONDS;
   const maxEntries = options.maxEntries ?? 200_000;
   let current = new Set<string>();
   let previous = new Set<string>();
