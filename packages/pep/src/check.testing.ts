@@ -14,9 +14,12 @@ import type {
   EvaluateResponse,
   RevocationEntry,
 } from '@remit/contracts';
+import type { RecordInput } from '@remit/recorder';
 import { createRevocationView } from '@remit/revocation-view';
 import { exportJWK, generateKeyPair } from 'jose';
 import type { DecideDeps } from './decide.ts';
+import { createEnforcement } from './enforce.ts';
+import type { Pep } from './pep.ts';
 import type { Presented } from './presented.ts';
 import { createReplayMemory } from './replay.ts';
 import { createSingleUses } from './single-use.ts';
@@ -54,6 +57,8 @@ export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?:
     /** The revocation service's part; without one it is not reached. */
     consume: undefined as undefined | ((asked: ConsumeRequest) => Promise<ConsumeResponse>),
     catchUp: async () => {},
+    /** Stands before every record: may wait, or throw as a full spool does. */
+    recording: async (_input: RecordInput) => {},
   };
   const bus = {
     call: async (method: string, _tenant: string, body: unknown) => {
@@ -225,8 +230,32 @@ export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?:
     ...partial,
   });
 
+  /** The whole of a PEP but its bus: what a call leaves is in `records` and `strangers`. */
+  const records: RecordInput[] = [];
+  const strangers: { source: string; reason: string }[] = [];
+  const recorder = {
+    record: async (_tenant: string, input: RecordInput) => {
+      await state.recording(input);
+      records.push(input);
+      return { id: input.id ?? '', home: 'bus' as const };
+    },
+    countStranger: (_tenant: string, stranger: { source: string; reason: string }) => {
+      strangers.push(stranger);
+    },
+  };
+  const pep: Pep = {
+    audience: AUDIENCE,
+    ...createEnforcement(deps, recorder),
+    health: () => ({ fresh: true, bus: 'connected', revocations: 0, refusedMessages: 0 }),
+    close: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  };
+
   return {
     deps,
+    pep,
+    records,
+    strangers,
     state,
     published,
     issuerKey,

@@ -1,7 +1,9 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
+import type { Allowed, Refused } from './enforce.ts';
 import { PepError } from './error.ts';
-import type { Allowed, Pep, Refused } from './pep.ts';
+import { askedOf } from './guard.ts';
+import type { Pep } from './pep.ts';
 
 /** What a guarded route does, in the words of the capability model. Read after the body is parsed. */
 export type RemitRoute = {
@@ -22,17 +24,24 @@ declare module 'fastify' {
   }
 }
 
-const decisions = new WeakMap<FastifyRequest, { call: Allowed; startedAt: number }>();
+type Decided = { call: Allowed; startedAt: number; finished: boolean };
+const decisions = new WeakMap<FastifyRequest, Decided>();
 
 /**
  * Guards the routes of a Fastify server with a PEP. Every route says with `config.remit` what it
- * does, or is `public`; a route that says nothing is refused when it is registered. The handler
+ * does, or is `public`; a route that says nothing is refused when it is registered, and so is this
+ * plugin after a route: what an earlier plugin registered would not be guarded. The handler
  * finds the decision and the frozen operation in `request.remit`.
- * Runs in `preHandler`, so after parsing and schema validation and before the handler.
+ * Runs in `preHandler`, so after parsing and schema validation and before the handler. Behind a
+ * proxy that takes a prefix off the path, proofs don't fit the URL and are refused.
  */
 export const remit = fp<{ pep: Pep }>(
   async (app: FastifyInstance, { pep }) => {
     const origin = new URL(pep.audience).origin;
+    // Hooks don't reach into plugins that were registered before them.
+    if (app.printRoutes() !== NO_ROUTES) {
+      throw new PepError('CONFIG_INVALID', 'register the PEP before the first route');
+    }
 
     app.decorateRequest('remit', {
       getter(this: FastifyRequest) {
@@ -42,17 +51,7 @@ export const remit = fp<{ pep: Pep }>(
       },
     });
 
-    app.addHook('onRoute', (route) => {
-      if (!route.config?.remit) {
-        throw new PepError(
-          'CONFIG_INVALID',
-          `${String(route.method)} ${route.url} says neither what it does nor that it is public`,
-          {
-            route: route.url,
-          },
-        );
-      }
-    });
+    app.addHook('onRoute', (route) => checkRoute(route));
 
     app.addHook('preHandler', async (request, reply) => {
       const route = request.routeOptions.config.remit;
@@ -60,32 +59,71 @@ export const remit = fp<{ pep: Pep }>(
       // An unknown path has no route and ends in the 404 handler, which does nothing.
       if (!route) return reply.callNotFound();
       const startedAt = performance.now();
+      const { asked, cause } = askedOf(route, request);
+      if (cause !== undefined) request.log.warn({ err: cause }, 'the call could not be read');
       const decided = await pep.decide(
         {
           authorization: single(request, 'authorization'),
           proof: single(request, 'dpop'),
           method: request.method,
           // Joined as text: `new URL('//evil.example/x', origin)` would change the host.
-          url: origin + request.raw.url,
+          url: origin + request.originalUrl,
           source: request.ip,
         },
-        { action: route.action, resource: route.resource(request), args: route.args(request) },
+        asked,
       );
       reply.header('remit-decision', decided.id);
       if (!decided.allow) return refuse(reply, decided);
-      decisions.set(request, { call: decided, startedAt });
+      const call: Decided = { call: decided, startedAt, finished: false };
+      decisions.set(request, call);
+      // `finish` never comes when the caller hangs up; then the end is known at `close` or `onSend`.
+      reply.raw.once('close', () => {
+        if (reply.sent) void finish(pep, call, reply);
+      });
       return undefined;
+    });
+
+    app.addHook('onSend', async (request, reply) => {
+      const decided = decisions.get(request);
+      if (decided && reply.raw.destroyed) await finish(pep, decided, reply);
     });
 
     app.addHook('onResponse', async (request, reply) => {
       const decided = decisions.get(request);
-      if (!decided) return;
-      const outcome = reply.statusCode < 400 ? 'ok' : 'failed';
-      await pep.finished(decided.call, outcome, performance.now() - decided.startedAt);
+      if (decided) await finish(pep, decided, reply);
     });
   },
   { name: 'remit-pep', fastify: '5.x' },
 );
+
+const NO_ROUTES = '(empty tree)';
+
+function checkRoute(route: RouteOptions): void {
+  const spec: unknown = route.config?.remit;
+  if (spec === 'public') return;
+  const name = `${String(route.method)} ${route.url}`;
+  if (typeof spec !== 'object' || spec === null) {
+    throw new PepError(
+      'CONFIG_INVALID',
+      `${name} says neither what it does nor that it is public`,
+      { route: route.url },
+    );
+  }
+  const { action, resource, args } = spec as Partial<RemitRoute>;
+  if (typeof action !== 'string' || typeof resource !== 'function' || typeof args !== 'function') {
+    throw new PepError('CONFIG_INVALID', `${name} needs an action, a resource and args`, {
+      route: route.url,
+    });
+  }
+}
+
+/** Records once how the call ended, by the status that the caller got or would have got. */
+async function finish(pep: Pep, decided: Decided, reply: FastifyReply): Promise<void> {
+  if (decided.finished) return;
+  decided.finished = true;
+  const outcome = reply.statusCode < 400 ? 'ok' : 'failed';
+  await pep.finished(decided.call, outcome, performance.now() - decided.startedAt);
+}
 
 /** RFC 9457, with what the agent may know: a kind, the dimension, the decision's id. */
 function refuse(reply: FastifyReply, refused: Refused): FastifyReply {
@@ -110,6 +148,9 @@ function refuse(reply: FastifyReply, refused: Refused): FastifyReply {
 
 /** A header as it was sent: Node keeps the first of two `authorization` headers in silence. */
 function single(request: FastifyRequest, name: string): string | string[] | undefined {
-  const values = request.raw.headersDistinct[name];
-  return values === undefined || values.length > 1 ? values : values[0];
+  const { rawHeaders } = request.raw;
+  const values = rawHeaders.filter(
+    (_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name,
+  );
+  return values.length > 1 ? values : values[0];
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Bus, Verifier } from '@remit/bus';
 import {
   beatShard,
@@ -84,10 +85,11 @@ export function followFeed(options: {
     const need = view.needs(monotonicMs());
     if (!need) return;
     asking = satisfy(need)
-      .catch(() => {
-        retryAt = monotonicMs() + RETRY_MS;
-      })
-      .finally(() => {
+      // An answer that leaves the same need, from a store that was put back say, is no reason to hurry.
+      .then(() => isDeepStrictEqual(view.needs(monotonicMs()), need))
+      .catch(() => true)
+      .then((pause) => {
+        if (pause) retryAt = monotonicMs() + RETRY_MS;
         asking = undefined;
         pump();
       });
@@ -149,9 +151,10 @@ export function followFeed(options: {
     async catchUp(timeoutMs) {
       retryAt = 0;
       pump();
-      const timeout = Promise.withResolvers<void>();
-      const timer = setTimeout(timeout.resolve, timeoutMs);
-      await Promise.race([asking, timeout.promise]);
+      const late = Promise.withResolvers<'late'>();
+      const timer = setTimeout(() => late.resolve('late'), timeoutMs);
+      // One answer may raise the next question: a head that is ahead asks for what lies between.
+      while (asking && (await Promise.race([asking, late.promise])) !== 'late');
       clearTimeout(timer);
     },
     async stop() {

@@ -2,7 +2,7 @@ import type { Operation } from '@remit/capability/scope';
 import type { Rev } from '@remit/contracts';
 import type { RecordInput } from '@remit/recorder';
 import type { Asked, Finding } from './decide.ts';
-import type { Allowed } from './pep.ts';
+import type { Allowed } from './enforce.ts';
 import type { VerifiedToken } from './verified-token.ts';
 
 /** What the record of one call needs beside the finding. */

@@ -1,0 +1,138 @@
+import { randomUUIDv7 } from 'node:crypto';
+import { describeMiss, type Miss } from '@remit/capability/scope';
+import type { Capability } from '@remit/capability/token';
+import { REASONS, type Reason } from '@remit/contracts';
+import type { Recorder } from '@remit/recorder';
+import { type Asked, type DecideDeps, decide, type Finding, standingOf } from './decide.ts';
+import type { Presented } from './presented.ts';
+import { callRecord, finishRecord } from './record.ts';
+import { answerOf, challengeOf } from './refusal.ts';
+
+/** A call that may happen. `operation` is the frozen copy that was checked: use it, not the request. */
+export type Allowed = {
+  readonly allow: true;
+  /** Names this decision in the ledger. */
+  readonly id: string;
+  readonly operation: Asked & { readonly args: Readonly<Record<string, unknown>> };
+  /** The launching principal: a user. */
+  readonly principal: string;
+  /** Agents of the chain, the originating one first. */
+  readonly actors: readonly string[];
+  readonly task: Capability['task'];
+  readonly capability: Capability;
+};
+
+/** A call that may not. What is in here may be shown to the caller; the record holds the rest. */
+export type Refused = {
+  readonly allow: false;
+  readonly id: string;
+  readonly reason: Reason;
+  /** The sentence of the reason, or of the nearest miss. Never a bound, a policy or a foreign scope. */
+  readonly explanation: string;
+  readonly dimension?: 'agent' | 'user' | 'task' | 'policies';
+  /** HTTP status. */
+  readonly status: 400 | 401 | 403 | 503;
+  /** `WWW-Authenticate`, for 401 and 403. */
+  readonly challenge?: string;
+};
+
+/** What a PEP does with every call. */
+export type Enforcement = {
+  /** Decides one call and leaves one record, or refuses because none can be left. Never throws. */
+  decide(presented: Presented, asked: Asked): Promise<Allowed | Refused>;
+  /** Records how an allowed call ended. Never throws: the call has happened. */
+  finished(call: Allowed, outcome: 'ok' | 'failed', durationMs: number): Promise<void>;
+};
+
+/**
+ * Decides calls and gives each its record before the tool may run. Looks again at revocation and
+ * freshness after recording: it waited for the bus or the disk meanwhile.
+ */
+export function createEnforcement(
+  deps: DecideDeps,
+  recorder: Pick<Recorder, 'record' | 'countStranger'>,
+): Enforcement {
+  const { tenant, audience, view, monotonicMs } = deps;
+
+  /** Junk that can't be counted, while the PEP closes say, is refused all the same. */
+  function count(source: string | undefined, reason: Reason): void {
+    try {
+      recorder.countStranger(tenant, { source: source ?? 'unknown', reason });
+    } catch {
+      // The answer is a refusal either way.
+    }
+  }
+
+  return {
+    async decide(presented, asked) {
+      const startedAt = monotonicMs();
+      const id = randomUUIDv7();
+      const finding = await decide(deps, presented, asked);
+      const { caller } = finding;
+      const latencyUs = Math.max(0, Math.round((monotonicMs() - startedAt) * 1_000));
+      if (!caller) {
+        count(presented.source, finding.reason);
+        return refused(id, finding);
+      }
+      const context = { id, audience, asked, latencyUs, rev: view.rev() };
+      try {
+        await recorder.record(tenant, callRecord(context, finding, caller));
+      } catch {
+        // No record, no action, and a use that was consumed is burned. A refusal stays what it was.
+        return refused(
+          id,
+          finding.reason === 'permitted' ? { ...finding, reason: 'audit_unavailable' } : finding,
+        );
+      }
+      if (finding.reason !== 'permitted' || !finding.operation) return refused(id, finding);
+      // Recording waited for the bus or the disk: what was live may be revoked or stale by now.
+      const standing = standingOf(deps, caller);
+      if (standing !== 'live' && standing !== 'recheck') {
+        const late: Finding = { ...finding, reason: standing };
+        await recorder
+          .record(
+            tenant,
+            callRecord({ ...context, id: randomUUIDv7(), supersedes: id }, late, caller),
+          )
+          .catch(() => undefined);
+        return refused(id, late);
+      }
+      const { capability } = caller;
+      return {
+        allow: true,
+        id,
+        operation: finding.operation,
+        principal: capability.subject,
+        actors: capability.actors,
+        task: capability.task,
+        capability,
+      };
+    },
+    async finished(call, outcome, durationMs) {
+      await recorder
+        .record(tenant, finishRecord(call, audience, outcome, durationMs))
+        .catch(() => undefined);
+    },
+  };
+}
+
+function refused(id: string, finding: Finding): Refused {
+  const { reason, dimensions, miss, operation } = finding;
+  const challenge = challengeOf(reason);
+  const dimension = (['agent', 'user', 'task', 'policies'] as const).find(
+    (name) => dimensions[name] === 'deny',
+  );
+  const near =
+    miss && operation && dimension === 'task' && miss.kind !== 'empty'
+      ? { ...miss, ...operation }
+      : undefined;
+  return {
+    allow: false,
+    id,
+    reason,
+    explanation: near ? describeMiss(near as unknown as Miss) : REASONS[reason],
+    status: answerOf(reason).status,
+    ...(dimension ? { dimension } : {}),
+    ...(challenge ? { challenge } : {}),
+  };
+}
