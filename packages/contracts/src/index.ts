@@ -86,6 +86,7 @@ export {
 } from './registry.ts';
 export {
   BEAT_HEADS_MS,
+  type CheckRequest,
   type CheckResponse,
   type ConsumeRequest,
   type ConsumeResponse,

@@ -121,6 +121,7 @@ export const checkResponse = closed({
   head: revSchema,
   revoked: Type.Optional(revocationHit),
 });
+export type CheckRequest = Static<typeof checkRequest>;
 export type CheckResponse = Static<typeof checkResponse>;
 
 /** A token about to be signed: only ids, thumbprints and the claims that revocation needs. */
