@@ -1,5 +1,5 @@
+import { AGENT_KEY_ALGORITHMS } from './client-auth/agent-jwt.ts';
 import { CLIENT_AUTH_METHODS } from './client-auth/methods.ts';
-import { ASSERTION_ALGORITHMS } from './client-auth/private-key-jwt.ts';
 import { DETAIL_TYPES, GRANT_TYPES } from './grant/names.ts';
 import { PROOF_ALGORITHMS } from './grant/proof.ts';
 
@@ -20,7 +20,7 @@ export function authorizationServerMetadata(issuer: string) {
     response_types_supported: [],
     grant_types_supported: [GRANT_TYPES.tokenExchange],
     token_endpoint_auth_methods_supported: Object.keys(CLIENT_AUTH_METHODS),
-    token_endpoint_auth_signing_alg_values_supported: Object.keys(ASSERTION_ALGORITHMS),
+    token_endpoint_auth_signing_alg_values_supported: Object.keys(AGENT_KEY_ALGORITHMS),
     dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
     authorization_details_types_supported: Object.values(DETAIL_TYPES),
   };

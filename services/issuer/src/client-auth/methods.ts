@@ -1,7 +1,8 @@
 import type { AgentBody, TenantBody } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
 import type { TokenForm } from '../grant/form.ts';
-import { holdsKey, presentedAssertion, verifyAssertion } from './private-key-jwt.ts';
+import { holdsKey } from './agent-jwt.ts';
+import { presentedAssertion, verifyAssertion } from './private-key-jwt.ts';
 
 /** A client as the registry knows it at this moment. */
 export type RegisteredClient = {
