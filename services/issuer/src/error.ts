@@ -2,9 +2,11 @@ import type { Dimension, MintResponse, Reason } from '@remit/contracts';
 
 /** Codes of {@link IssuerError}: why a token request ends without a token. */
 export type IssuerErrorCode =
+  | 'ACTOR_TOKEN_INVALID'
   | 'CLIENT_UNAUTHENTICATED'
   | 'CLIENT_UNAUTHORIZED'
   | 'CONFIG_INVALID'
+  | 'DELEGATION_REFUSED'
   | 'DETAILS_INVALID'
   | 'DETAILS_REFUSED'
   | 'GRANT_TYPE_UNSUPPORTED'

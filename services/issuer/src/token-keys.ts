@@ -1,4 +1,10 @@
-import { importSigner, type Signer, TokenError } from '@remit/capability';
+import {
+  importSigner,
+  importVerifyKey,
+  type Signer,
+  TokenError,
+  type VerifyKey,
+} from '@remit/capability';
 import type { AgentBody, PublicJwk } from '@remit/contracts';
 import { IssuerError } from './error.ts';
 
@@ -21,6 +27,8 @@ export type TokenKeys = {
    * `SIGNING_KEY_UNUSABLE` when the tenant has no such key.
    */
   signer(tenant: string, algorithm: SigningAlgorithm): Signer;
+  /** A published key of a tenant, to verify what it signed; undefined for one that is not published. */
+  verifyKey(tenant: string, kid: string): VerifyKey | undefined;
   /** Puts the keys of another file in the place of these; an unusable one changes nothing. */
   replace(file: unknown): void;
 };
@@ -35,6 +43,7 @@ export type TokenKeys = {
  */
 export function createTokenKeys(file: unknown): TokenKeys {
   let signers = readFile(file);
+  let verifyKeys = importPublished(signers);
   return {
     tenants: () => [...signers.keys()],
     published: (tenant) => {
@@ -54,14 +63,25 @@ export function createTokenKeys(file: unknown): TokenKeys {
         reason: 'internal',
       });
     },
+    verifyKey: (tenant, kid) => verifyKeys.get(tenant)?.get(kid),
     replace: (next) => {
       signers = readFile(next);
+      verifyKeys = importPublished(signers);
     },
   };
 }
 
 function publicJwk({ publicJwk: members, alg, kid }: Signer): PublicJwk {
   return { ...members, kid, alg, use: 'sig' } as PublicJwk;
+}
+
+function importPublished(signers: ReadonlyMap<string, readonly Signer[]>) {
+  return new Map(
+    [...signers].map(([tenant, own]) => {
+      const keys = own.map((signer) => importVerifyKey(signer.publicJwk));
+      return [tenant, new Map(keys.map((key) => [key.kid, key]))] as const;
+    }),
+  );
 }
 
 function readFile(file: unknown): Map<string, readonly Signer[]> {

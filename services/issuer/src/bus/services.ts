@@ -1,5 +1,6 @@
 import { type Bus, BusError, type Verifier } from '@remit/bus';
 import {
+  type CheckRequest,
   type CheckResponse,
   type MintRequest,
   type MintResponse,
@@ -16,8 +17,8 @@ import { IssuerError } from '../error.ts';
 /** The services that a token rests on, as the token endpoint asks them. */
 export type Services = {
   readonly directory: Directory;
-  /** Whether one of these keys is revoked, and the head of the tenant's revocations before that. */
-  check(tenant: string, keys: readonly string[]): Promise<CheckResponse>;
+  /** Whether anything of this is revoked, and the head of the tenant's revocations before that. */
+  check(tenant: string, used: CheckRequest): Promise<CheckResponse>;
   mint(tenant: string, request: MintRequest): Promise<MintResponse>;
   /** Registers a token that is about to be signed; the answer is its place in a status list. */
   register(tenant: string, token: RegisterRequest): Promise<{ idx: number; uri: string }>;
@@ -49,8 +50,7 @@ export function createServices(
       body: (tenant, digest, kind) =>
         answered('registry_unavailable', directory.body(tenant, digest, kind)),
     },
-    check: (tenant, keys) =>
-      ask('revocation.check', tenant, { tokens: [], tasks: [], keys: [...keys] }, revocation),
+    check: (tenant, used) => ask('revocation.check', tenant, used, revocation),
     mint: (tenant, request) => ask('pdp.mint', tenant, request, pdp),
     register: (tenant, token) => ask('revocation.register', tenant, token, revocation),
   };

@@ -45,22 +45,38 @@ export type RequestedTask = {
  * Throws IssuerError `DETAILS_INVALID` (`invalid_authorization_details`, RFC 9396 section 5).
  */
 export function parseDetails(json: string): RequestedTask {
-  const details = parseArray(json);
+  const { tasks, requested } = sortDetails(json);
+  const [task] = tasks;
+  if (!task || tasks.length !== 1) throw invalid(`Exactly one ${DETAIL_TYPES.task} is needed.`);
+  const { task_type: taskType, slots, narrow = false } = readTask(task);
+  if (narrow && requested.length === 0) throw invalid('narrow needs a list of permissions.');
+  checkPermissions(requested);
+  return { taskType, slots, requested: requested.length > 0 ? requested : undefined, narrow };
+}
+
+/**
+ * Reads `authorization_details` of a delegation or a renewal: permissions alone, for the task is the
+ * subject token's. Throws IssuerError `DETAILS_INVALID`.
+ */
+export function parsePermissions(json: string): PermissionJson[] {
+  const { tasks, requested } = sortDetails(json);
+  if (tasks.length > 0) throw invalid('The task is that of the subject token.');
+  if (requested.length === 0) throw invalid('No permission is asked for.');
+  checkPermissions(requested);
+  return requested;
+}
+
+function sortDetails(json: string): { tasks: JsonObject[]; requested: PermissionJson[] } {
   const tasks: JsonObject[] = [];
   const requested: PermissionJson[] = [];
-  for (const detail of details) {
+  for (const detail of parseArray(json)) {
     if (!isObject(detail)) throw invalid('Each authorization detail is an object.');
     if (detail.type === DETAIL_TYPES.task) tasks.push(detail);
     else if (detail.type === DETAIL_TYPES.capability) requested.push(permission(detail));
     else throw invalid('An authorization detail has an unknown type.');
   }
-  const [task] = tasks;
-  if (!task || tasks.length !== 1) throw invalid(`Exactly one ${DETAIL_TYPES.task} is needed.`);
   if (requested.length > MAX_REQUESTED) throw invalid('Too many permissions are asked for.');
-  const { task_type: taskType, slots, narrow = false } = readTask(task);
-  if (narrow && requested.length === 0) throw invalid('narrow needs a list of permissions.');
-  checkPermissions(requested);
-  return { taskType, slots, requested: requested.length > 0 ? requested : undefined, narrow };
+  return { tasks, requested };
 }
 
 function parseArray(json: string): JsonValue[] {

@@ -1,6 +1,13 @@
+import type { PermissionJson } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
-import { parseDetails, type RequestedTask } from './details.ts';
-import { invalidRequest, required, requiredResource, type TokenForm } from './form.ts';
+import { parseDetails, parsePermissions, type RequestedTask } from './details.ts';
+import {
+  invalidRequest,
+  optionalResource,
+  required,
+  requiredResource,
+  type TokenForm,
+} from './form.ts';
 import { GRANT_TYPES, TOKEN_TYPES } from './names.ts';
 
 /** A token exchange that starts a task. */
@@ -11,12 +18,33 @@ export type LaunchRequest = {
   readonly task: RequestedTask;
 };
 
-/** What a token exchange can be. Renewal and delegation, whose subject is an access token, go here. */
-export type ExchangeRequest = LaunchRequest;
+/** A token exchange that hands part of a token to the agent of the actor token. */
+export type DelegationRequest = {
+  readonly kind: 'delegation';
+  readonly token: string;
+  readonly actorToken: string;
+  /** Where it is named, it must be the audience of the token. */
+  readonly resource: string | undefined;
+  readonly requested: PermissionJson[];
+};
+
+/** A token exchange for another first token of a running task. */
+export type RenewalRequest = {
+  readonly kind: 'renewal';
+  readonly token: string;
+  /** Another audience; undefined for that of the token. */
+  readonly resource: string | undefined;
+  /** Part of the task's ceiling; undefined for all of it. */
+  readonly requested: PermissionJson[] | undefined;
+};
+
+/** What a token exchange can be. */
+export type ExchangeRequest = DelegationRequest | LaunchRequest | RenewalRequest;
 
 /** A reader per `subject_token_type`: what is presented says what is asked for. */
 const READERS: Readonly<Record<string, (form: TokenForm) => ExchangeRequest>> = Object.freeze(
   Object.assign(Object.create(null) as Record<string, (form: TokenForm) => ExchangeRequest>, {
+    [TOKEN_TYPES.accessToken]: readHeld,
     [TOKEN_TYPES.idToken]: readLaunch,
   }),
 );
@@ -58,5 +86,28 @@ function readLaunch(form: TokenForm): LaunchRequest {
     idToken: required(form, 'subject_token'),
     resource: requiredResource(form),
     task: parseDetails(required(form, 'authorization_details')),
+  };
+}
+
+/** An actor token says who is to act next; without one, the holder goes on by itself. */
+function readHeld(form: TokenForm): DelegationRequest | RenewalRequest {
+  const token = required(form, 'subject_token');
+  const resource = optionalResource(form);
+  if (form.actor_token === undefined) {
+    // RFC 8693 section 2.1: not without an actor token.
+    if (form.actor_token_type !== undefined) throw invalidRequest('actor_token is missing.');
+    const { authorization_details: details } = form;
+    const requested = details === undefined ? undefined : parsePermissions(details);
+    return { kind: 'renewal', token, resource, requested };
+  }
+  if (required(form, 'actor_token_type') !== TOKEN_TYPES.jwt) {
+    throw invalidRequest('actor_token_type is not supported.');
+  }
+  return {
+    kind: 'delegation',
+    token,
+    actorToken: form.actor_token,
+    resource,
+    requested: parsePermissions(required(form, 'authorization_details')),
   };
 }

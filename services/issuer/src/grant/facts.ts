@@ -20,8 +20,16 @@ export async function lookUpClient(
   tenant: string,
   clientId: string,
 ): Promise<RegisteredClient | undefined> {
-  const found = await directory.lookup(tenant, { actors: [clientId] });
-  return readClient(directory, tenant, found);
+  return (await lookUpAgents(directory, tenant, [clientId])).get(clientId);
+}
+
+/** As {@link lookUpClient}, several at once from one snapshot of the registry's database, by id. */
+export async function lookUpAgents(
+  directory: Directory,
+  tenant: string,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, RegisteredClient>> {
+  return readAgents(directory, tenant, await directory.lookup(tenant, { actors: [...ids] }));
 }
 
 /**
@@ -49,7 +57,7 @@ export async function lookUpLaunch(
     task_type: taskType,
     audience: resource,
   });
-  const client = await readClient(directory, tenant, found);
+  const client = (await readAgents(directory, tenant, found)).get(clientId);
   if (!client) throw notStarted('The client is not registered any more.', 'agent_inactive');
   if (!found.user) throw noUser('user_unknown');
   if (found.user.status !== 'active') throw noUser('user_inactive');
@@ -63,18 +71,23 @@ export async function lookUpLaunch(
   return { client, user: found.user.id };
 }
 
-async function readClient(
+async function readAgents(
   directory: Directory,
   tenant: string,
   found: LookupResponse,
-): Promise<RegisteredClient | undefined> {
-  const [actor] = found.actors;
-  if (!actor || found.tenant.status !== 'active') return undefined;
-  const [agent, tenantBody] = await Promise.all([
-    directory.body(tenant, actor.body, 'agent'),
-    directory.body(tenant, found.tenant.body, 'tenant'),
+): Promise<ReadonlyMap<string, RegisteredClient>> {
+  const { actors, tenant: owner } = found;
+  if (owner.status !== 'active' || actors.length === 0) return new Map();
+  const [tenantBody, ...agents] = await Promise.all([
+    directory.body(tenant, owner.body, 'tenant'),
+    ...actors.map(async ({ id, status, body }) => {
+      const agent = await directory.body(tenant, body, 'agent');
+      return { id, agent, active: status === 'active' };
+    }),
   ]);
-  return { agent, tenant: tenantBody, active: actor.status === 'active' };
+  return new Map(
+    agents.map(({ id, agent, active }) => [id, { agent, active, tenant: tenantBody }] as const),
+  );
 }
 
 /** One sentence for both, so that a caller learns nothing about who is registered. */

@@ -44,13 +44,27 @@ export function required(form: TokenForm, name: Single): string {
  * Throws IssuerError `TARGET_INVALID` (`invalid_target`).
  */
 export function requiredResource(form: TokenForm): string {
+  const resource = optionalResource(form);
+  if (resource === undefined) throw invalidTarget('A token has one resource.');
+  return resource;
+}
+
+/** As {@link requiredResource}, where a target may be left out. */
+export function optionalResource(form: TokenForm): string | undefined {
   if (form.audience !== undefined) throw invalidTarget('Name the target with resource.');
-  const [resource, ...more] = form.resource ?? [];
+  if (form.resource === undefined) return undefined;
+  const [resource, ...more] = form.resource;
   if (resource === undefined || more.length > 0) throw invalidTarget('A token has one resource.');
   if (!URL.canParse(resource) || resource.includes('#')) {
     throw invalidTarget('resource is not an absolute URI without fragment.');
   }
   return resource;
+}
+
+/** Checks that a target, where one is named, is the one that it has to be. Throws `TARGET_INVALID`. */
+export function checkTarget(resource: string | undefined, audience: string): void {
+  if (resource === undefined || resource === audience) return;
+  throw invalidTarget('A delegated token has the audience of its parent.');
 }
 
 export function invalidRequest(message: string): IssuerError {

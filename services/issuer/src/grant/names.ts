@@ -7,6 +7,7 @@ export const GRANT_TYPES = {
 export const TOKEN_TYPES = {
   accessToken: 'urn:ietf:params:oauth:token-type:access_token',
   idToken: 'urn:ietf:params:oauth:token-type:id_token',
+  jwt: 'urn:ietf:params:oauth:token-type:jwt',
 } as const;
 
 /** RFC 7523 section 2.2. */

@@ -1,52 +1,81 @@
 import {
   type ProofAlgorithm,
+  type ProofOptions,
   TokenError,
   type VerifiedProof,
   verifyProof,
 } from '@remit/capability';
 import { type AgentBody, type Reason, sha256 } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
+import { issuerUrl } from '../metadata.ts';
+import { nowSeconds, type Session } from './session.ts';
+import { type HeldToken, jktOf } from './subject-token.ts';
 
 /** Algorithms of DPoP proofs: `dpop_signing_alg_values_supported`. */
 export const PROOF_ALGORITHMS: readonly ProofAlgorithm[] = ['ES256', 'Ed25519'];
 
-export type ProofOptions = {
-  /** The token endpoint as clients see it. */
-  readonly url: string;
-  readonly nowSeconds: number;
-  /** Seconds that a proof's `iat` may be away from now. */
-  readonly windowSeconds: number;
-  /** Remembers a proof for ever after; false when it was remembered before. */
-  readonly rememberProof: (proof: {
-    jkt: string;
-    jtiHash: string;
-    expSeconds: number;
-  }) => Promise<boolean>;
-};
-
 const REASONS: ReadonlyMap<string, Reason> = new Map([
   ['DPOP_BINDING_MISMATCH', 'proof_binding'],
   ['DPOP_EXPIRED', 'proof_expired'],
+  ['DPOP_KEY_MISMATCH', 'proof_key'],
 ]);
 
 /**
  * Verifies the DPoP proof of a token request and returns the thumbprint of its key (RFC 9449 section
  * 5). Checks all of section 4.3 for a POST to the token endpoint, and that the proof is new at every
- * replica: a proof is good once, and only within its window.
+ * replica: a proof is good once, and only within its window. `held` is a token that the proof has to
+ * name (`ath`) and its key.
  * Returns undefined without a proof; whether that is allowed says {@link checkBinding}.
  * Throws IssuerError `PROOF_INVALID` (`invalid_dpop_proof`).
  */
 export async function verifyTokenProof(
-  proof: string | undefined,
-  options: ProofOptions,
+  { deps, tenant, proof }: Pick<Session, 'deps' | 'proof' | 'tenant'>,
+  held?: { token: string; jkt: string },
 ): Promise<string | undefined> {
   if (proof === undefined) return undefined;
-  const { jkt, jti, iat } = verifySignature(proof, options);
+  const windowSeconds = deps.proofWindowSeconds;
+  const { jkt, jti, iat } = verifySignature({
+    proof,
+    method: 'POST',
+    url: `${issuerUrl(deps.publicUrl, tenant)}/token`,
+    nowSeconds: nowSeconds(deps),
+    windowSeconds,
+    algorithms: PROOF_ALGORITHMS,
+    ...(held && { accessToken: held.token, jkt: held.jkt }),
+  });
   // A proof from the future stays good until its window has passed, counted from its own time.
-  const expSeconds = iat + options.windowSeconds;
-  if (await options.rememberProof({ jkt, jtiHash: sha256(jti), expSeconds })) return jkt;
+  const expSeconds = iat + windowSeconds;
+  if (await deps.replay.rememberProof(tenant, { jkt, jtiHash: sha256(jti), expSeconds }))
+    return jkt;
   throw new IssuerError('PROOF_INVALID', 'The DPoP proof was used before.', {
     reason: 'proof_replayed',
+  });
+}
+
+/**
+ * Checks that the client has the key that its token is bound to (RFC 9449 section 7.1: `ath` and the
+ * same key), so that a stolen token can be neither handed on nor renewed. A token that is bound to
+ * none has nothing to prove, and a proof beside it would not say what it seems to.
+ * Returns the thumbprint of the key. Throws IssuerError `PROOF_INVALID` or `REQUEST_INVALID`.
+ */
+export async function verifyHolderProof(
+  session: Session,
+  { text, capability }: HeldToken,
+): Promise<string | undefined> {
+  const jkt = jktOf(capability);
+  if (jkt !== undefined) {
+    const proved = await verifyTokenProof(session, { token: text, jkt });
+    if (proved === undefined) throw proofRequired();
+    return proved;
+  }
+  if (capability.confirmation !== undefined) {
+    throw new IssuerError('PROOF_INVALID', 'The subject token is bound to another kind of key.', {
+      reason: 'proof_key',
+    });
+  }
+  if (session.proof === undefined) return undefined;
+  throw new IssuerError('PROOF_INVALID', 'The subject token is bound to no key.', {
+    reason: 'proof_scheme',
   });
 }
 
@@ -56,24 +85,18 @@ export async function verifyTokenProof(
  */
 export function checkBinding(jkt: string | undefined, agent: AgentBody): void {
   if (jkt !== undefined || agent.bearer) return;
-  throw new IssuerError('REQUEST_INVALID', 'A DPoP proof is required.', {
+  throw proofRequired();
+}
+
+function proofRequired(): IssuerError {
+  return new IssuerError('REQUEST_INVALID', 'A DPoP proof is required.', {
     reason: 'proof_required',
   });
 }
 
-function verifySignature(
-  proof: string,
-  { url, nowSeconds, windowSeconds }: ProofOptions,
-): VerifiedProof {
+function verifySignature(options: ProofOptions): VerifiedProof {
   try {
-    return verifyProof({
-      proof,
-      method: 'POST',
-      url,
-      nowSeconds,
-      windowSeconds,
-      algorithms: PROOF_ALGORITHMS,
-    });
+    return verifyProof(options);
   } catch (cause) {
     if (!(cause instanceof TokenError)) throw cause;
     throw new IssuerError('PROOF_INVALID', `The DPoP proof is not acceptable: ${cause.message}.`, {

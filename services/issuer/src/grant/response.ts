@@ -1,5 +1,5 @@
 import { toAuthorizationDetails } from '@remit/capability';
-import type { SignedToken } from './exchange.ts';
+import type { SignedToken } from './issue.ts';
 import { TOKEN_TYPES } from './names.ts';
 
 /**

@@ -1,11 +1,14 @@
-import { type Capability, capabilityPayload, type Signer, scope } from '@remit/capability';
+import {
+  type Capability,
+  capabilityPayload,
+  type NewCapability,
+  type Signer,
+  scope,
+} from '@remit/capability';
 import type { Rev } from '@remit/contracts';
 import type { AllowedDecision } from './decision.ts';
 
-/** The first token of a task, before it has a place in a status list. */
-export type FirstToken = Omit<Capability, 'status'>;
-
-/** What a token is made of: who asked, what was decided, under which head. */
+/** What a first token is made of: who asked, what was decided, under which head. */
 export type TokenFacts = {
   readonly issuer: string;
   readonly tenant: string;
@@ -33,7 +36,7 @@ export function taskUntil({ decision, nowSeconds }: TokenFacts): number {
  * the client as the one actor, no ancestors. It lives as long as the task type says, and never past
  * the end of the task. `links` needs a key that signs them, so a bearer token has none.
  */
-export function firstToken(facts: TokenFacts): FirstToken {
+export function firstToken(facts: TokenFacts): NewCapability {
   const { decision, nowSeconds, jkt, randomId } = facts;
   const { task } = decision;
   return {

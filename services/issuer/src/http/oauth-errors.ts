@@ -3,14 +3,16 @@ import { type WireError, wireError } from '@remit/service-kit';
 import type { IssuerError, IssuerErrorCode } from '../error.ts';
 
 /**
- * What each refusal is to a client. A bad subject token is `invalid_request`, never `invalid_grant`
+ * What each refusal is to a client. A bad subject or actor token is `invalid_request`, never `invalid_grant`
  * (RFC 8693 section 2.2.2); what authorization details ask for and may not have is
  * `invalid_authorization_details` (RFC 9396 section 5), whichever dimension refused it.
  */
 const WIRE_CODES: Readonly<Record<IssuerErrorCode, WireErrorCode>> = Object.freeze({
+  ACTOR_TOKEN_INVALID: 'INVALID_GRANT_REQUEST',
   CLIENT_UNAUTHENTICATED: 'INVALID_CLIENT',
   CLIENT_UNAUTHORIZED: 'UNAUTHORIZED_CLIENT',
   CONFIG_INVALID: 'INTERNAL',
+  DELEGATION_REFUSED: 'INVALID_GRANT_REQUEST',
   DETAILS_INVALID: 'INVALID_AUTHORIZATION_DETAILS',
   DETAILS_REFUSED: 'INVALID_AUTHORIZATION_DETAILS',
   GRANT_TYPE_UNSUPPORTED: 'UNSUPPORTED_GRANT_TYPE',

@@ -58,8 +58,8 @@ describe('a request of an authenticated client', () => {
       'subject_token_type is missing.',
     ],
     [
-      'a subject token type of the next version',
-      { subject_token_type: 'urn:ietf:params:oauth:token-type:access_token' },
+      'a subject token type that has no meaning here',
+      { subject_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' },
       'invalid_request',
       'subject_token_type is not supported.',
     ],

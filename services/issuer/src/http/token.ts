@@ -4,9 +4,11 @@ import { FORM_TYPE, formatErrors, type Logger, tenantOf } from '@remit/service-k
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { IssuerDeps } from '../deps.ts';
 import { IssuerError } from '../error.ts';
-import { exchangeToken, type SignedToken, type Trail } from '../grant/exchange.ts';
+import { exchangeToken } from '../grant/exchange.ts';
 import { REPEATABLE, type TokenForm, tokenForm } from '../grant/form.ts';
+import type { SignedToken } from '../grant/issue.ts';
 import { tokenResponse } from '../grant/response.ts';
+import type { Trail } from '../grant/trail.ts';
 import type { IssuerMetrics } from '../metrics.ts';
 import { issuedRecord, refusedRecord } from '../records.ts';
 import { toOAuthError } from './oauth-errors.ts';
@@ -129,8 +131,13 @@ function countStranger(request: FastifyRequest, reason: Reason, deps: TokenRoute
   deps.recorder.countStranger(tenant, { source: request.ip, reason, event: 'token.refused' });
 }
 
-function count({ token, jkt, signer }: SignedToken, started: number, metrics: IssuerMetrics): void {
-  metrics.issued.add({ type: jkt === undefined ? 'Bearer' : 'DPoP', alg: signer.alg });
+function count(
+  { token, jkt, signer, origin }: SignedToken,
+  started: number,
+  metrics: IssuerMetrics,
+): void {
+  const type = jkt === undefined ? 'Bearer' : 'DPoP';
+  metrics.issued.add({ grant: origin.grant, type, alg: signer.alg });
   metrics.bytes.observe(token.length);
   metrics.seconds.observe((performance.now() - started) / 1_000, { outcome: 'issued' });
 }

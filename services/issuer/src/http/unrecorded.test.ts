@@ -61,10 +61,11 @@ function endpoint(decide: typeof allow = allow) {
     tokenKeys,
     replay: {
       rememberAssertion: async () => true,
+      rememberActorToken: async () => true,
       rememberProof: async () => true,
       forgetExpired: async () => 0,
     },
-    tasks: { insert: async () => {} },
+    tasks: { insert: async () => {}, find: async () => undefined },
     clock,
     randomId: () => crypto.randomUUID().replaceAll('-', ''),
   };

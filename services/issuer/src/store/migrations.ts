@@ -42,4 +42,17 @@ export const migrations: Migrations = {
       system: ['select', 'delete'],
     });
   },
+  '0002_actor_tokens': async ({ db, tenantTable }) => {
+    await sql`create table actor_tokens (
+      tenant text not null,
+      agent text not null,
+      jti_hash text not null,
+      expires_at timestamptz not null,
+      primary key (tenant, agent, jti_hash))`.execute(db);
+    await sql`create index actor_tokens_expiry on actor_tokens (expires_at)`.execute(db);
+    await tenantTable('actor_tokens', {
+      privileges: ['select', 'insert', 'delete'],
+      system: ['select', 'delete'],
+    });
+  },
 };

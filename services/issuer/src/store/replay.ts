@@ -14,6 +14,11 @@ export type ReplayMemory = {
     tenant: string,
     proof: { jkt: string; jtiHash: string; expSeconds: number },
   ): Promise<boolean>;
+  /** False when this agent's actor token was used before. */
+  rememberActorToken(
+    tenant: string,
+    token: { agent: string; jtiHash: string; expSeconds: number },
+  ): Promise<boolean>;
   /** Forgets what has been unusable for a while, in all tenants. Returns how many rows went. */
   forgetExpired(nowMs: number): Promise<number>;
 };
@@ -53,6 +58,15 @@ export function createReplayMemory(database: Database<IssuerTables>): ReplayMemo
           .executeTakeFirst();
         return inserted === 1n;
       }),
+    rememberActorToken: (tenant, { agent, jtiHash, expSeconds }) =>
+      database.withTenant(tenant, async (trx) => {
+        const { numInsertedOrUpdatedRows: inserted } = await trx
+          .insertInto('actor_tokens')
+          .values({ tenant, agent, jti_hash: jtiHash, expires_at: atSeconds(expSeconds) })
+          .onConflict((conflict) => conflict.doNothing())
+          .executeTakeFirst();
+        return inserted === 1n;
+      }),
     forgetExpired: (nowMs) =>
       database.withSystem(async (trx) => {
         const before = new Date(nowMs - MARGIN_MS);
@@ -60,7 +74,13 @@ export function createReplayMemory(database: Database<IssuerTables>): ReplayMemo
           trx,
         );
         const proofs = await sql`delete from dpop_proofs where expires_at < ${before}`.execute(trx);
-        return Number(assertions.numAffectedRows ?? 0n) + Number(proofs.numAffectedRows ?? 0n);
+        const actors = await sql`delete from actor_tokens where expires_at < ${before}`.execute(
+          trx,
+        );
+        return [assertions, proofs, actors].reduce(
+          (sum, { numAffectedRows = 0n }) => sum + Number(numAffectedRows),
+          0,
+        );
       }),
   };
 }

@@ -22,6 +22,8 @@ export type IssuerTables = {
   };
   /** Used client assertions. */
   assertions: { tenant: string; client: string; jti_hash: string; expires_at: Date };
+  /** Used actor tokens, by the agent that signed them. */
+  actor_tokens: { tenant: string; agent: string; jti_hash: string; expires_at: Date };
   /** Used DPoP proofs. */
   dpop_proofs: { tenant: string; jkt: string; jti_hash: string; expires_at: Date };
 };

@@ -3,7 +3,7 @@ import type { Database } from '@remit/service-kit';
 import type { IssuerTables } from './schema.ts';
 
 /** A task as it was started. */
-export type NewTask = {
+export type StoredTask = {
   readonly id: string;
   readonly type: string;
   readonly user: string;
@@ -16,7 +16,8 @@ export type NewTask = {
 
 export type TaskStore = {
   /** Keeps a task before its first token leaves. */
-  insert(tenant: string, task: NewTask): Promise<void>;
+  insert(tenant: string, task: StoredTask): Promise<void>;
+  find(tenant: string, id: string): Promise<StoredTask | undefined>;
 };
 
 export function createTaskStore(database: Database<IssuerTables>): TaskStore {
@@ -37,6 +38,27 @@ export function createTaskStore(database: Database<IssuerTables>): TaskStore {
             until: new Date(task.untilSeconds * 1000),
           })
           .execute();
+      }),
+    find: (tenant, id) =>
+      database.withTenant(tenant, async (trx) => {
+        const row = await trx
+          .selectFrom('tasks')
+          .selectAll()
+          .where('tenant', '=', tenant)
+          .where('id', '=', id)
+          .executeTakeFirst();
+        return (
+          row && {
+            id: row.id,
+            type: row.type,
+            user: row.user_id,
+            originAgent: row.origin_agent,
+            jkt: row.jkt ?? undefined,
+            ceiling: row.ceiling,
+            purpose: row.purpose,
+            untilSeconds: Math.floor(row.until.getTime() / 1000),
+          }
+        );
       }),
   };
 }

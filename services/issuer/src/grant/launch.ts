@@ -1,0 +1,92 @@
+import { checkActive, checkKeyRegistered } from '../client-auth/methods.ts';
+import { issuerUrl } from '../metadata.ts';
+import { type AllowedDecision, requireAllowed } from './decision.ts';
+import type { LaunchRequest } from './exchange-request.ts';
+import { lookUpLaunch } from './facts.ts';
+import { readHead } from './head.ts';
+import { checkIdp, checkLauncher, verifyIdToken } from './id-token.ts';
+import { registerToken, type SignedToken, signRegistered } from './issue.ts';
+import { checkBinding, verifyTokenProof } from './proof.ts';
+import { nowSeconds, type Session } from './session.ts';
+import { firstToken, type TokenFacts, taskUntil } from './token.ts';
+
+/**
+ * Starts a task for the user of an ID token (02, Launching a task) and signs its first token.
+ * Throws IssuerError; a token then does not exist, though a task, an index or a use may be spent.
+ */
+export async function launch(session: Session, asked: LaunchRequest): Promise<SignedToken> {
+  const { deps, tenant, client, trail } = session;
+  trail.audience = asked.resource;
+  trail.taskType = asked.task.taskType;
+  if (asked.task.requested) trail.requested = asked.task.requested;
+  const jkt = await verifyTokenProof(session);
+  if (jkt !== undefined) trail.jkt = jkt;
+  const idToken = await verifyIdToken(asked.idToken, {
+    tenant: client.tenant,
+    keys: deps.idpKeys,
+    nowSeconds: nowSeconds(deps),
+  });
+
+  const signer = deps.tokenKeys.signer(tenant, client.agent.signing_alg);
+  const rev = await readHead(session, { signer, jkt });
+  trail.rev = rev;
+
+  const facts = await lookUpLaunch(deps.services.directory, tenant, {
+    clientId: client.agent.id,
+    user: idToken,
+    taskType: asked.task.taskType,
+    resource: asked.resource,
+  });
+  trail.user = facts.user;
+  checkActive(facts.client);
+  await checkKeyRegistered(client, facts.client);
+  checkIdp(idToken.iss, facts.client.tenant);
+  checkLauncher(idToken, facts.client.agent);
+  checkBinding(jkt, facts.client.agent);
+
+  const task = { id: `task_${deps.randomId()}`, type: asked.task.taskType };
+  trail.taskId = task.id;
+  const decision = await decide(session, { launch: asked, user: facts.user, task });
+  const made: TokenFacts = {
+    issuer: issuerUrl(deps.publicUrl, tenant),
+    tenant,
+    audience: asked.resource,
+    user: facts.user,
+    agent: client.agent.id,
+    task,
+    jkt,
+    rev,
+    decision,
+    nowSeconds: nowSeconds(deps),
+    randomId: deps.randomId,
+  };
+  const taskUntilSeconds = taskUntil(made);
+  const capability = await registerToken(session, firstToken(made), signer);
+  await deps.tasks.insert(tenant, {
+    ...task,
+    user: facts.user,
+    originAgent: client.agent.id,
+    jkt,
+    ceiling: decision.ceiling,
+    purpose: decision.task.purpose,
+    untilSeconds: taskUntilSeconds,
+  });
+  const origin = { grant: 'launch' } as const;
+  return signRegistered(capability, { signer, decision, taskUntilSeconds, origin });
+}
+
+function decide(
+  { deps, tenant, client }: Session,
+  asked: { launch: LaunchRequest; user: string; task: { id: string; type: string } },
+): Promise<AllowedDecision> {
+  const { slots, requested, narrow } = asked.launch.task;
+  return requireAllowed((request) => deps.services.mint(tenant, request), {
+    actors: [client.agent.id],
+    user: asked.user,
+    client: client.agent.id,
+    audience: asked.launch.resource,
+    task: { ...asked.task, slots },
+    ...(requested === undefined ? {} : { requested }),
+    narrow,
+  });
+}

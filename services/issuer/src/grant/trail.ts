@@ -1,0 +1,21 @@
+import type { Capability } from '@remit/capability';
+import type { PermissionJson, Rev } from '@remit/contracts';
+
+/**
+ * What a request has shown about itself so far, for its record. Only verified facts are in it: while
+ * `client` is missing, nobody has said anything that was proved.
+ */
+export type Trail = {
+  client?: string;
+  user?: string;
+  jkt?: string;
+  audience?: string;
+  taskType?: string;
+  taskId?: string;
+  /** The access token that was presented, its signature verified. */
+  held?: Capability;
+  /** The agent that an actor token named, its signature verified. */
+  nextActor?: string;
+  requested?: readonly PermissionJson[];
+  rev?: Rev;
+};
