@@ -1,0 +1,102 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { conform, type PublicJwk, type TrustFile, trustFile } from '@remit/contracts';
+import { calculateJwkThumbprint, type JWK } from 'jose';
+
+type SignerFile = { keys: (JWK & { kid: string })[] };
+
+/** One signer file per purpose, by the name of the file; a key is never shared between two. */
+const PURPOSES = [
+  'revocation-bus',
+  'registry-bus',
+  'pdp-bus',
+  'audit-bus',
+  'registry-envelope',
+  'revocation-status',
+  'audit-checkpoint',
+] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+export type DeploymentKeys = {
+  signerFile(purpose: Purpose): string;
+  /** `{ "<tenant>": { "keys": […] } }`: what the issuer signs tokens with. */
+  tokenKeysFile: string;
+  publicKeys(purpose: Purpose): PublicJwk[];
+};
+
+/**
+ * Makes the signing keys of a deployment below `dir`, each file 0600: Ed25519 for each purpose,
+ * ML-DSA-65 for each tenant's tokens. A key that exists is kept, so a later call only adds tenants.
+ */
+export async function makeKeys(dir: string, tenants: readonly string[]): Promise<DeploymentKeys> {
+  const signerFile = (purpose: Purpose): string => join(dir, `${purpose}.json`);
+  for (const purpose of PURPOSES) {
+    if (existsSync(signerFile(purpose))) continue;
+    const { privateKey } = generateKeyPairSync('ed25519');
+    writeSecret(signerFile(purpose), json({ keys: [await privateJwk(privateKey, 'Ed25519')] }));
+  }
+  const tokenKeysFile = join(dir, 'token-keys.json');
+  const tokenKeys: Record<string, SignerFile> = existsSync(tokenKeysFile)
+    ? readJson(tokenKeysFile)
+    : {};
+  for (const tenant of tenants) {
+    const { privateKey } = generateKeyPairSync('ml-dsa-65');
+    tokenKeys[tenant] ??= { keys: [await privateJwk(privateKey, 'ML-DSA-65')] };
+  }
+  writeSecret(tokenKeysFile, json(tokenKeys));
+  return {
+    signerFile,
+    tokenKeysFile,
+    publicKeys: (purpose) => readJson<SignerFile>(signerFile(purpose)).keys.map(publicPart),
+  };
+}
+
+/** The trust file: issuers of the tenants, and the pinned keys of whoever signs. No secret in it. */
+export function trustOf(
+  keys: DeploymentKeys,
+  options: { tenants: readonly string[]; issuerUrl: string; checkpointOrigin: string },
+): TrustFile {
+  return conform(trustFile, {
+    v: 1,
+    tenants: Object.fromEntries(
+      options.tenants.map((tenant) => {
+        const issuer = `${options.issuerUrl}/t/${tenant}`;
+        return [tenant, { issuer, jwks_uri: `${issuer}/jwks.json` }];
+      }),
+    ),
+    keys: {
+      revocation: keys.publicKeys('revocation-bus'),
+      registry: keys.publicKeys('registry-bus'),
+      envelope: keys.publicKeys('registry-envelope'),
+      pdp: keys.publicKeys('pdp-bus'),
+      audit_mark: keys.publicKeys('audit-bus'),
+      checkpoint: keys.publicKeys('audit-checkpoint'),
+    },
+    checkpoint_origin: options.checkpointOrigin,
+  });
+}
+
+/** Writes a file that only its owner may read, unless `mode` says otherwise. */
+export function writeSecret(file: string, content: string, mode = 0o600): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  writeFileSync(file, content, { mode });
+}
+
+export function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+export function readJson<T>(file: string): T {
+  return JSON.parse(readFileSync(file, 'utf8')) as T;
+}
+
+async function privateJwk(key: KeyObject, alg: string): Promise<JWK & { kid: string }> {
+  const jwk = { ...(key.export({ format: 'jwk' }) as JWK), alg, use: 'sig' };
+  return { ...jwk, kid: await calculateJwkThumbprint(jwk) };
+}
+
+function publicPart(jwk: JWK): PublicJwk {
+  const { d: _d, priv: _priv, ...rest } = jwk;
+  return rest as PublicJwk;
+}
