@@ -269,6 +269,8 @@ describe('options', () => {
   const rsa = { kty: 'RSA', n: 'AQAB', e: 'AQAB', d: 'AQAB' };
   it.each([
     ['an issuer without TLS', { issuer: 'http://issuer.example/t/acme' }],
+    ['a name that only ends like this machine', { issuer: 'http://evillocalhost/t/acme' }],
+    ['a name that only begins like it', { issuer: 'http://localhost.example/t/acme' }],
     ['an issuer with credentials', { issuer: 'https://u:p@issuer.example' }],
     ['an issuer that is no URL', { issuer: 'issuer' }],
     ['a key of another kind', { key: rsa }],
@@ -280,8 +282,8 @@ describe('options', () => {
   });
 
   it('take http to this machine, and elsewhere only when told', () => {
-    for (const issuer of ['http://127.0.0.1:1/t/a', 'http://localhost:1/t/a', 'http://[::1]/t/a']) {
-      agentOn(fetch, { issuer });
+    for (const host of ['127.0.0.1:1', 'localhost:1', '[::1]', 'remit.localhost:7401']) {
+      agentOn(fetch, { issuer: `http://${host}/t/a` });
     }
     agentOn(fetch, { issuer: 'http://issuer:1/t/a', allowInsecureHttp: true });
   });

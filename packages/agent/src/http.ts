@@ -12,7 +12,8 @@ export type Transport = {
 };
 
 const MAX_ANSWER_BYTES = 131_072;
-const LOOPBACK = new Set(['127.0.0.1', '[::1]', 'localhost']);
+/** This machine, by its addresses and names: RFC 6761 section 6.3 gives it all of `.localhost`. */
+const LOOPBACK = /^(127\.0\.0\.1|\[::1\]|([a-z0-9-]+\.)*localhost)$/;
 
 /**
  * Reads an absolute URL that secrets may be sent to: https, or http to this machine, without
@@ -31,7 +32,7 @@ export function endpoint(
     });
   }
   const secure = url.protocol === 'https:';
-  const local = url.protocol === 'http:' && LOOPBACK.has(url.hostname);
+  const local = url.protocol === 'http:' && LOOPBACK.test(url.hostname);
   if (!secure && !local && !(url.protocol === 'http:' && transport.allowInsecureHttp)) {
     throw new AgentError(code, 'the URL is neither https nor on this machine', {
       details: { url: text },
