@@ -16,25 +16,9 @@ import {
   writeSecret,
 } from '@remit/stack';
 import type { IdpOptions } from './idp/provider.ts';
+import { AGENTS, APP, OTHERS, PEOPLE, TENANTS } from './organisation.ts';
 
 const run = promisify(execFile);
-
-/** Who is who in the demo's world. The tenant folder says what they may do. */
-const TENANTS = ['acme', 'globex'];
-const PEOPLE: Record<string, string[]> = {
-  alice: ['treasury'],
-  bob: ['operations'],
-  carol: ['legal'],
-  dora: ['security'],
-  erin: ['internal-audit'],
-};
-const AGENTS = [
-  { id: 'procurement-agent', bearer: false },
-  { id: 'risk-analyst', bearer: false },
-  { id: 'report-writer', bearer: false },
-  { id: 'curl-agent', bearer: true },
-];
-const APP = { id: 'procurement-app', redirectUri: 'http://127.0.0.1:7499/signed-in' };
 
 export type DemoStackOptions = {
   /** Where everything is kept; undefined: a temporary folder that goes with the stack. */
@@ -141,7 +125,10 @@ function erp(
 function passwords(file: string): Record<string, string> {
   if (!existsSync(file)) {
     const made = Object.fromEntries(
-      [...Object.keys(PEOPLE), 'gina'].map((user) => [user, randomBytes(9).toString('base64url')]),
+      [...Object.keys(PEOPLE), ...OTHERS].map((user) => [
+        user,
+        randomBytes(9).toString('base64url'),
+      ]),
     );
     writeFileSync(file, JSON.stringify(made), { mode: 0o600 });
   }

@@ -1,22 +1,30 @@
 import { parseArgs } from 'node:util';
 import { listenForStop, StackError } from '@remit/stack';
+import { openComposeDemo } from './compose/stack.ts';
 import { createNarrator } from './narrate.ts';
-import { startDemoStack } from './stack.ts';
+import { type DemoStack, startDemoStack } from './stack.ts';
 import { tell } from './tell.ts';
-import { openWorld } from './world.ts';
+import { openWorld, type World } from './world.ts';
 
-const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    /** Tells it to the containers of docker-compose.yml, which run already and are left running. */
+    compose: { type: 'boolean', default: false },
+  },
+});
 const narrate = createNarrator(values.json ? process.stderr : process.stdout);
 const stop = listenForStop();
+
+async function start(): Promise<Pick<DemoStack, 'dev' | 'stopAll'> & Pick<World, 'line'>> {
+  if (values.compose) return openComposeDemo();
+  return startDemoStack({ ports: 'free', signal: stop.signal, onProgress: narrate.progress });
+}
 
 /** Starts everything, tells the story, and leaves nothing behind, whatever happens. */
 async function main(): Promise<number> {
   const startedAt = performance.now();
-  const starting = startDemoStack({
-    ports: 'free',
-    signal: stop.signal,
-    onProgress: narrate.progress,
-  });
+  const starting = start();
   const started = await Promise.race([starting, stop.promise.then(() => undefined)]);
   if (!started) {
     // What is half started is stopped as soon as it stands, or has stopped itself.

@@ -3,9 +3,10 @@ import { createPep } from '@remit/pep';
 import { buildErp } from './app.ts';
 import { createErpStore } from './store.ts';
 
-/** A setting of this instance; the stack of the demo gives them all. */
-function setting(name: string): string {
-  const value = process.env[name];
+/** A setting of this instance, or what the file named by `<NAME>_FILE` holds. */
+function setting(name: string, fallback?: string): string {
+  const file = process.env[`${name}_FILE`];
+  const value = process.env[name] || (file && readFileSync(file, 'utf8').trim()) || fallback;
   if (!value) throw new Error(`${name} is not set`);
   return value;
 }
@@ -19,13 +20,13 @@ const pep = await createPep({
   nats: {
     url: setting('ERP_NATS_URL'),
     user: setting('ERP_NATS_USER'),
-    seed: readFileSync(setting('ERP_NATS_SEED_FILE'), 'utf8').trim(),
+    seed: setting('ERP_NATS_SEED'),
   },
   spoolDir: setting('ERP_SPOOL_DIR'),
   readyTimeoutMs: 25_000,
 });
 const app = await buildErp({ pep, store });
-await app.listen({ host: '127.0.0.1', port: Number(setting('ERP_PORT')) });
+await app.listen({ host: setting('ERP_HOST', '127.0.0.1'), port: Number(setting('ERP_PORT')) });
 
 const parent = process.ppid;
 let stopping = false;

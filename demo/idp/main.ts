@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { createIdp, type IdpOptions } from './provider.ts';
 
-/** The settings file holds {@link IdpOptions}; its path is the only argument. */
+/**
+ * The settings file holds {@link IdpOptions}; its path is the only argument. In a container `IDP_HOST` is
+ * the address to listen on: the issuer's name is then that of something in front of it.
+ */
 const options = JSON.parse(readFileSync(process.argv[2] as string, 'utf8')) as IdpOptions;
 const server = await createIdp(options);
 const { hostname, port } = new URL(options.issuer);
-server.listen(Number(port), hostname);
+server.listen(Number(port), process.env['IDP_HOST'] ?? hostname);
 
 const parent = process.ppid;
 const stop = () => {
