@@ -1,5 +1,5 @@
 // Brings pnpm, Node 24 and the workspace's packages. Plain JavaScript for any Node >= 18.
-import { createHash } from 'node:crypto';
+import * as crypto from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,10 +22,11 @@ const retries = [
 export async function prepare({ root, run, say }) {
   const bundled = `node-${process.platform}-${process.arch}`;
   const wanted = readJson(join(tools, 'package.json'));
-  const ownIsEnough = atLeast(process.versions.node, 24, 7);
+  // By what it has too: 25 has no `randomUUIDv7`, 26 has.
+  const ownIsEnough = atLeast(process.versions.node, 24, 16) && 'randomUUIDv7' in crypto;
   if (!ownIsEnough && !Object.hasOwn(wanted.optionalDependencies, bundled)) {
     throw new Plain(
-      `this runs on Node 24.7 or newer, and none can be brought for ${process.platform} ${process.arch}: install Node 24 from https://nodejs.org (this is ${process.versions.node}) and run the command again.`,
+      `this runs on Node 24.16 or newer, and none can be brought for ${process.platform} ${process.arch}: install Node 24 from https://nodejs.org (this is ${process.versions.node}) and run the command again.`,
     );
   }
 
@@ -60,7 +61,7 @@ async function installWorkspace({ root, run, say, node, env, bundled, ownIsEnoug
     }));
     if (probe.code !== 0) {
       throw new Plain(
-        `the Node 24 from npm (${bundled}) does not run here, probably because this system has another C library than glibc: install Node 24.7 or newer yourself and run the command again.`,
+        `the Node 24 from npm (${bundled}) does not run here, probably because this system has another C library than glibc: install Node 24.16 or newer yourself and run the command again.`,
       );
     }
   }
@@ -124,7 +125,7 @@ function has(name, version) {
 
 /** Everything that decides what an installation holds; the checkout's path too, since it may be moved. */
 function fingerprint(root, nodeVersion) {
-  const hash = createHash('sha256').update(`${nodeVersion}\n${root}\n`);
+  const hash = crypto.createHash('sha256').update(`${nodeVersion}\n${root}\n`);
   const members = ['packages', 'services'].flatMap((parent) =>
     existsSync(join(root, parent))
       ? readdirSync(join(root, parent)).map((name) => join(parent, name))
