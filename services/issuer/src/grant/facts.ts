@@ -7,7 +7,9 @@ import { invalidTarget } from './form.ts';
 /** What the registry says about a launch, from one snapshot of its database. */
 export type LaunchFacts = {
   readonly client: RegisteredClient;
-  readonly user: string;
+  readonly user: { readonly id: string; readonly active: boolean };
+  readonly taskTypeKnown: boolean;
+  readonly targetKnown: boolean;
 };
 
 /**
@@ -35,10 +37,10 @@ export async function lookUpAgents(
 /**
  * Looks up everything that a launch rests on, after the head of the revocations was read: what
  * changes from here on is a revocation or a recheck that the token is older than.
- * Checks that (iss, sub) is one active user, that the agent may start the task type, and that the
- * target is the audience of a tool. Does not check the agent's status, its launchers or the decision.
- * Throws IssuerError `SUBJECT_TOKEN_INVALID`, `DETAILS_REFUSED`, `TARGET_INVALID`,
- * `CLIENT_UNAUTHORIZED`, `TENANT_UNKNOWN` or `SERVICE_UNAVAILABLE`.
+ * Checks that (iss, sub) is one user and the client an agent; {@link checkLaunch} judges the rest, once
+ * the user is in the trail. Does not check the agent's status, its launchers or the decision.
+ * Throws IssuerError `SUBJECT_TOKEN_INVALID`, `CLIENT_UNAUTHORIZED`, `TENANT_UNKNOWN` or
+ * `SERVICE_UNAVAILABLE`.
  */
 export async function lookUpLaunch(
   directory: Directory,
@@ -60,15 +62,27 @@ export async function lookUpLaunch(
   const client = (await readAgents(directory, tenant, found)).get(clientId);
   if (!client) throw notStarted('The client is not registered any more.', 'agent_inactive');
   if (!found.user) throw noUser('user_unknown');
-  if (found.user.status !== 'active') throw noUser('user_inactive');
-  if (!client.agent.task_types.includes(taskType) || !found.task_type) {
+  return {
+    client,
+    user: { id: found.user.id, active: found.user.status === 'active' },
+    taskTypeKnown: found.task_type !== undefined,
+    targetKnown: found.tool !== undefined,
+  };
+}
+
+/**
+ * Checks that the user is active, that the agent may start the task type, and that the target is the
+ * audience of a tool. Throws IssuerError `SUBJECT_TOKEN_INVALID`, `DETAILS_REFUSED` or `TARGET_INVALID`.
+ */
+export function checkLaunch(facts: LaunchFacts, taskType: string): void {
+  if (!facts.user.active) throw noUser('user_inactive');
+  if (!facts.client.agent.task_types.includes(taskType) || !facts.taskTypeKnown) {
     throw new IssuerError('DETAILS_REFUSED', 'The client may not start this task type.', {
       reason: 'task_type_not_allowed',
       dimension: 'task',
     });
   }
-  if (!found.tool) throw invalidTarget('The target is unknown.');
-  return { client, user: found.user.id };
+  if (!facts.targetKnown) throw invalidTarget('The target is unknown.');
 }
 
 async function readAgents(

@@ -2,7 +2,7 @@ import { checkActive, checkKeyRegistered } from '../client-auth/methods.ts';
 import { issuerUrl } from '../metadata.ts';
 import { type AllowedDecision, requireAllowed } from './decision.ts';
 import type { LaunchRequest } from './exchange-request.ts';
-import { lookUpLaunch } from './facts.ts';
+import { checkLaunch, lookUpLaunch } from './facts.ts';
 import { readHead } from './head.ts';
 import { checkIdp, checkLauncher, verifyIdToken } from './id-token.ts';
 import { registerToken, type SignedToken, signRegistered } from './issue.ts';
@@ -37,7 +37,8 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
     taskType: asked.task.taskType,
     resource: asked.resource,
   });
-  trail.user = facts.user;
+  trail.user = facts.user.id;
+  checkLaunch(facts, asked.task.taskType);
   checkActive(facts.client);
   await checkKeyRegistered(client, facts.client);
   checkIdp(idToken.iss, facts.client.tenant);
@@ -46,12 +47,12 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
 
   const task = { id: `task_${deps.randomId()}`, type: asked.task.taskType };
   trail.taskId = task.id;
-  const decision = await decide(session, { launch: asked, user: facts.user, task });
+  const decision = await decide(session, { launch: asked, user: facts.user.id, task });
   const made: TokenFacts = {
     issuer: issuerUrl(deps.publicUrl, tenant),
     tenant,
     audience: asked.resource,
-    user: facts.user,
+    user: facts.user.id,
     agent: client.agent.id,
     task,
     jkt,
@@ -64,7 +65,7 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
   const capability = await registerToken(session, firstToken(made), signer);
   await deps.tasks.insert(tenant, {
     ...task,
-    user: facts.user,
+    user: facts.user.id,
     originAgent: client.agent.id,
     jkt,
     ceiling: decision.ceiling,

@@ -142,6 +142,7 @@ describe('an ID token', () => {
       const [kept] = await world.records(1);
       expect(body.error_description).toBe('The ID token names no active user.');
       expect(kept?.record.reason).toBe('user_inactive');
+      expect(kept?.disclosures['/principal']?.value).toBe('alice');
     });
     users?.set(key, { id: 'alice', status: 'active' });
   });
