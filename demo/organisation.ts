@@ -13,6 +13,7 @@ export const AGENTS = [
   { id: 'procurement-agent', bearer: false },
   { id: 'risk-analyst', bearer: false },
   { id: 'report-writer', bearer: false },
+  { id: 'translator', bearer: false },
   { id: 'curl-agent', bearer: true },
 ];
 export const APP = { id: 'procurement-app', redirectUri: 'http://127.0.0.1:7499/signed-in' };

@@ -7,7 +7,7 @@ export const delegateDeeper: Step = {
   title: 'The work is passed on too far',
   scene: [
     'The task type allows two hops. The risk analyst passes its one action on to the report writer, which is the second.',
-    'The report writer tries a third.',
+    'The report writer tries a third, to the translator.',
   ],
   expected: 'refused',
   async run(world) {
@@ -19,12 +19,12 @@ export const delegateDeeper: Step = {
     const report = writer.receive(handover);
     world.memory.report = report;
     world.narrate.token(report);
-    const actorToken = await world.agent('curl-agent').actorToken();
+    const actorToken = await world.agent('translator').actorToken();
     const refused = await judgeRefusal(
       world,
       () => writer.delegate(report, { actorToken, requested: RISK_OF_S100 }),
       {
-        asks: 'suppliers.risk.read on erp/suppliers/S-100 for a fourth agent',
+        asks: 'suppliers.risk.read on erp/suppliers/S-100 for the translator',
         error: 'invalid_request',
         reason: 'depth_exceeded',
         user: 'bob',
