@@ -2,6 +2,7 @@ import { type Bus, connectBus, createSigner } from '@remit/bus';
 import {
   type AgentBody,
   bodyDigest,
+  type CheckRequest,
   type CheckResponse,
   canonicalText,
   type MintRequest,
@@ -21,6 +22,8 @@ export type FakeServices = AsyncDisposable & {
   mint: (request: MintRequest) => MintResponse;
   /** Keys that are revoked. */
   readonly revokedKeys: Set<string>;
+  /** What else is revoked of what is about to be used. */
+  revoked: (request: CheckRequest) => CheckResponse['revoked'];
   /** Called at each request, in the order of their arrival. */
   readonly asked: { method: string; tenant: string; body: unknown }[];
   /** Runs inside an answer, e.g. to change something between two steps. */
@@ -64,6 +67,7 @@ export async function startFakeServices(infra: TestInfra): Promise<FakeServices>
     tenants: new Map(),
     mint: (request) => allow(request),
     revokedKeys: new Set(),
+    revoked: () => undefined,
     asked: [],
     during: () => {},
     head: { epoch: 'epoch-01', seq: 7 },
@@ -130,7 +134,8 @@ export async function startFakeServices(infra: TestInfra): Promise<FakeServices>
         const head = { ...fakes.head };
         await note('revocation.check', tenant, request);
         const id = request.keys.find((key) => fakes.revokedKeys.has(key));
-        return { head, ...(id ? { revoked: { kind: 'key', id, ancestor: false } } : {}) };
+        const revoked = id ? { kind: 'key' as const, id, ancestor: false } : fakes.revoked(request);
+        return { head, ...(revoked ? { revoked } : {}) };
       },
       register: async ({ tenant }, request: RegisterRequest) => {
         await note('revocation.register', tenant, request);

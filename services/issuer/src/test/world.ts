@@ -58,7 +58,9 @@ export type World = AsyncDisposable & {
   /** What the ledger would be given since the last look, waiting until there are `count`. */
   records(count: number): Promise<AuditMessage[]>;
   /** Rows of the tenant acme. */
-  rows(table: 'assertions' | 'dpop_proofs' | 'tasks'): Promise<Record<string, unknown>[]>;
+  rows(
+    table: 'actor_tokens' | 'assertions' | 'dpop_proofs' | 'tasks',
+  ): Promise<Record<string, unknown>[]>;
 };
 
 export const DETAILS = [
