@@ -83,11 +83,11 @@ function docker(...args: string[]): string {
 }
 
 function describe(dir: string): DevFile {
-  const read = <T>(...path: string[]): T =>
-    JSON.parse(readFileSync(join(dir, ...path), 'utf8')) as T;
+  const passwordsIn = (...path: string[]): Record<string, string> =>
+    JSON.parse(readFileSync(join(dir, ...path), 'utf8')) as Record<string, string>;
   const url = (name: keyof typeof PORTS): string => `http://${COMPOSE_HOST}:${PORTS[name]}`;
-  const people = read<Record<string, string>>('people.json');
-  const passwords = read<Record<string, string>>('state', 'roles', 'passwords.json');
+  const people = passwordsIn('people.json');
+  const passwords = passwordsIn('state', 'roles', 'passwords.json');
   const erpPassword = readFileSync(join(dir, 'state', 'roles', 'extra-erp'), 'utf8');
   const database = (role: string, password: string | undefined, name = 'remit'): string =>
     `postgres://${role}:${password}@${COMPOSE_HOST}:${PORTS.postgres}/${name}`;

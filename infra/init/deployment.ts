@@ -61,7 +61,7 @@ export async function prepareDeployment(wanted: Deployment): Promise<void> {
   const trust = json(trustOf(keys, wanted));
   writeSecret(state('trust.json'), trust);
 
-  const passwords = readJson<Record<string, string>>(state('roles', 'passwords.json'));
+  const passwords = readJson(state('roles', 'passwords.json')) as Record<string, string>;
   for (const service of SERVICES) {
     handOut(service, wanted, keys);
     const out = (name: string): string => join(wanted.outDir, service, name);
@@ -101,7 +101,7 @@ function copySeed(wanted: Deployment, account: string, user: string, out: string
 
 /** The server's configuration, with monitoring for whoever is in its container: it asks for no key. */
 function handOutBus({ stateDir, outDir }: Deployment): void {
-  const config = readJson<object>(join(stateDir, 'bus', 'nats.json'));
+  const config = readJson(join(stateDir, 'bus', 'nats.json')) as object;
   writeSecret(join(outDir, 'nats', 'nats.json'), json({ http: '127.0.0.1:8222', ...config }));
 }
 
@@ -114,7 +114,7 @@ function handOutDatabase(wanted: Deployment): void {
   };
   const superuser = kept(join(stateDir, 'roles', 'superuser'));
   // The server runs as a user of its own, and nobody else is in its container.
-  writeSecret(join(outDir, 'postgres', 'superuser-password'), superuser, 0o444);
+  writeSecret(join(outDir, 'postgres', 'superuser-password'), superuser, 0o644);
   const roles = (name: string, content: string): void =>
     writeSecret(join(outDir, 'roles', name), content);
   roles('superuser-password', superuser);

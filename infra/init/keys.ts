@@ -38,7 +38,7 @@ export async function makeKeys(dir: string, tenants: readonly string[]): Promise
   }
   const tokenKeysFile = join(dir, 'token-keys.json');
   const tokenKeys: Record<string, SignerFile> = existsSync(tokenKeysFile)
-    ? readJson(tokenKeysFile)
+    ? (readJson(tokenKeysFile) as Record<string, SignerFile>)
     : {};
   for (const tenant of tenants) {
     const { privateKey } = generateKeyPairSync('ml-dsa-65');
@@ -48,7 +48,7 @@ export async function makeKeys(dir: string, tenants: readonly string[]): Promise
   return {
     signerFile,
     tokenKeysFile,
-    publicKeys: (purpose) => readJson<SignerFile>(signerFile(purpose)).keys.map(publicPart),
+    publicKeys: (purpose) => (readJson(signerFile(purpose)) as SignerFile).keys.map(publicPart),
   };
 }
 
@@ -87,8 +87,8 @@ export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-export function readJson<T>(file: string): T {
-  return JSON.parse(readFileSync(file, 'utf8')) as T;
+export function readJson(file: string): unknown {
+  return JSON.parse(readFileSync(file, 'utf8'));
 }
 
 async function privateJwk(key: KeyObject, alg: string): Promise<JWK & { kid: string }> {

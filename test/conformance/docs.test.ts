@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { REASONS } from '@remit/contracts';
 import { describe, expect, it } from 'vitest';
 import { localCodes, renderErrorCodes } from './error-codes.ts';
+import { renderDeploy } from './settings-doc.ts';
 import { renderSubjects } from './subjects-doc.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -15,6 +16,12 @@ describe('the documents', () => {
 
   it('docs/subjects.md is what the contracts say', () => {
     expect(read('docs/subjects.md')).toBe(renderSubjects());
+  });
+
+  it('docs/deploy.md lists every setting of every service as the code reads it', () => {
+    const page = read('docs/deploy.md');
+    expect(page).toBe(renderDeploy(page));
+    expect(page).toContain('`REMIT_DATABASE_URL` or `REMIT_DATABASE_URL_FILE`');
   });
 
   it('find the codes of each package that has an error class', () => {

@@ -1,9 +1,12 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { renderErrorCodes } from './error-codes.ts';
+import { renderDeploy } from './settings-doc.ts';
 import { renderSubjects } from './subjects-doc.ts';
 
 /** Rewrites the documents that are generated from the code. */
 const root = join(import.meta.dirname, '../..');
 writeFileSync(join(root, 'docs/error-codes.md'), renderErrorCodes(root));
 writeFileSync(join(root, 'docs/subjects.md'), renderSubjects());
+const deploy = join(root, 'docs/deploy.md');
+writeFileSync(deploy, renderDeploy(readFileSync(deploy, 'utf8')));
