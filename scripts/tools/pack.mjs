@@ -19,7 +19,7 @@ function pack() {
   const build = run([tsc, '-p', 'tsconfig.build.json', '--outDir', built], root);
   if (build.status !== 0) return fail('the packages could not be built', build.stdout);
   mkdirSync(out, { recursive: true });
-  for (const name of readdirSync(built).sort()) {
+  for (const name of readdirSync(built)) {
     const folder = join(root, 'packages', name);
     rmSync(join(folder, 'dist'), { recursive: true, force: true });
     cpSync(join(built, name, 'src'), join(folder, 'dist'), { recursive: true });

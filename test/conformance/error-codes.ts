@@ -35,7 +35,7 @@ export function renderErrorCodes(root: string): string {
   const reasons = Object.entries(REASONS).map(([code, sentence]) => {
     const { status, oauthError } = answerOf(code as keyof typeof REASONS);
     const answer = code === 'permitted' ? '' : `${status}${oauthError ? ` \`${oauthError}\`` : ''}`;
-    return `| \`${code}\` | ${sentence} | ${answer} |`;
+    return `| <a id="${code}"></a>\`${code}\` | ${sentence} | ${answer} |`;
   });
   const wire = Object.entries(WIRE_ERRORS).map(([code, sentence]) => {
     const { status, oauth } = WIRE_MAPPINGS[code as WireErrorCode];

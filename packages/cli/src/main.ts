@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
-import { call, login, proof, record, token } from './dev/commands.ts';
+import { call, explainError, login, proof, record, token } from './dev/commands.ts';
 import { readDevFile } from './dev/dev-file.ts';
 import { CliError } from './error.ts';
 import { recordLine } from './tail/line.ts';
@@ -8,6 +8,7 @@ import { tail } from './tail/tail.ts';
 
 const dev = () => readDevFile(process.cwd());
 const print = (text: string) => void process.stdout.write(`${text}\n`);
+const warn = (text: string) => void process.stderr.write(`${text}\n`);
 const collect = (value: string, before: string[]) => [...before, value];
 
 const program = new Command('remit').description('Work with a running Remit.').showHelpAfterError();
@@ -71,6 +72,7 @@ devVerbs
           method,
           path,
           slots,
+          explained: warn,
           ...rest,
           ...(json === undefined ? {} : { json }),
         }),
@@ -89,7 +91,16 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = error instanceof CliError && error.code === 'USAGE' ? 2 : 1;
-  process.stderr.write(`${sentence(error)}\n`);
+  warn((await explainRefusal(error)) ?? sentence(error));
+}
+
+/** Why the issuer refused; undefined for every other error. */
+async function explainRefusal(error: unknown): Promise<string | undefined> {
+  try {
+    return await explainError(dev(), error);
+  } catch {
+    return undefined;
+  }
 }
 
 /** What happened, in one sentence; the code of the SDKs comes along, a stack never does. */

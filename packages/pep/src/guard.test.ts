@@ -45,6 +45,17 @@ describe('a guarded function', () => {
       refused: { reason: 'scope_constraint', status: 403, id: f.records[0]?.id },
       message: expect.not.stringContaining('5000'),
     });
+    const { id } = f.records[0] as { id: string };
+    await expect(denied).rejects.toMatchObject({
+      code: 'scope_constraint',
+      message: [
+        'orders.create on erp/orders is permitted, but the argument "amount" is above what is allowed, or not a number.',
+        '  code       scope_constraint (docs/error-codes.md#scope_constraint)',
+        '  dimension  task',
+        '  asked      orders.create on erp/orders',
+        `  decision   ${id} (npm run -s dev -- record ${id})`,
+      ].join('\n'),
+    });
     expect(ran).toEqual([]);
     expect(f.records).toMatchObject([{ decision: 'deny', reason: 'scope_constraint' }]);
   });
@@ -55,6 +66,17 @@ describe('a guarded function', () => {
     });
     await expect(failing(f.present(f.sign(f.claims())), { amount: 1 })).rejects.toThrow('no stock');
     expect(f.records[1]).toMatchObject({ event: 'call.finished', detail: { outcome: 'failed' } });
+  });
+
+  // Goes red when printable() is taken out: a resource could then fake a line of the message.
+  it('keeps a name from outside on its line', async () => {
+    const spoofed = guard(
+      f.pep,
+      { ...spec, resource: () => 'erp\n  code       permitted' },
+      () => 1,
+    );
+    const denied = spoofed(f.present(f.sign(f.claims())), { amount: 1 });
+    await expect(denied).rejects.toThrow(/^ {2}asked {6}orders\.create on erp {2}code/m);
   });
 
   // Goes red when the callbacks run outside askedOf(): the error leaves no record.

@@ -38,7 +38,7 @@ export function guard<I, R>(
   return async (presented, input) => {
     const { asked, cause } = askedOf(spec, input);
     const decided = await pep.decide(presented, asked);
-    if (!decided.allow) throw new AccessDenied(decided, cause);
+    if (!decided.allow) throw new AccessDenied(decided, asked, cause);
     const startedAt = performance.now();
     let outcome: 'ok' | 'failed' = 'failed';
     try {

@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { AgentError } from '@remit/agent';
 import { createProof, importSigner } from '@remit/capability/token';
 import type { DevFile } from '@remit/contracts';
 import { CliError } from '../error.ts';
+import { deniedInWords, type Told } from './denied.ts';
 import { lastToken, recall, remember } from './memory.ts';
 import { audienceOf, signInAs } from './people.ts';
+import { fetchRecord } from './records.ts';
 import { slotsFor, startTask, taskForCall } from './tasks.ts';
 
 /** Each verb returns exactly the text that it prints: one value, so that any client can be driven. */
@@ -49,6 +52,8 @@ export const proof: Verb<{ method: string; url: string; token?: string }> = asyn
   });
 };
 
+const AUDITOR = 'erin';
+
 /** `call USER METHOD PATH [JSON]`: sign in, start the task that fits, call the ERP, print its answer. */
 export const call: Verb<{
   user: string;
@@ -58,6 +63,8 @@ export const call: Verb<{
   agent: string;
   task?: string;
   slots: string[];
+  /** Where a refusal is explained; the answer itself stays what the caller got. */
+  explained: (text: string) => void;
 }> = async (dev, options) => {
   const body = options.json === undefined ? undefined : readBody(options.json);
   const choice = options.task
@@ -70,33 +77,41 @@ export const call: Verb<{
       ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
       : {}),
   });
-  return JSON.stringify(
-    {
-      status: response.status,
-      decision: response.headers.get('remit-decision'),
-      body: await answerOf(response),
-    },
-    null,
-    2,
-  );
+  const decision = response.headers.get('remit-decision');
+  const answer = await answerOf(response);
+  const problem = readProblem(answer);
+  if (problem && decision) options.explained(await explain(dev, { ...problem, decision }));
+  return JSON.stringify({ status: response.status, decision, body: answer }, null, 2);
 };
 
 /** `record ID`: what the ledger holds for a decision, as an auditor of the demo tenant sees it. */
 export const record: Verb<{ id: string; auditor: string }> = async (dev, { id, auditor }) => {
-  const audience = audienceOf(dev, 'audit');
-  const { accessToken } = await signInAs(dev, auditor, audience);
-  const response = await fetch(`${audience}/records/${encodeURIComponent(id)}`, {
-    headers: { authorization: `Bearer ${accessToken}` },
-  });
-  if (response.status === 404) {
-    throw new CliError(
-      'NOT_FOUND',
-      `The ledger has no record ${id}. A record needs a moment to arrive.`,
-    );
-  }
-  if (!response.ok) throw new CliError('REFUSED', `The audit service answered ${response.status}.`);
-  return JSON.stringify(await response.json(), null, 2);
+  const view = await fetchRecord(dev, id, { auditor });
+  if (view) return JSON.stringify(view, null, 2);
+  throw new CliError('NOT_FOUND', `The ledger has no record ${id}.`);
 };
+
+/** Says in a terminal why a call or a task was refused. What fails here hides nothing of the refusal. */
+async function explain(dev: DevFile, told: Told): Promise<string> {
+  const view = told.decision
+    ? await fetchRecord(dev, told.decision, { auditor: AUDITOR }).catch(() => undefined)
+    : undefined;
+  // Calls of strangers are counted, not listed: there is no record to look for.
+  const { decision: _unlisted, ...rest } = told;
+  return deniedInWords(view ? told : rest, view);
+}
+
+/** The same for whatever a verb threw: undefined where it was no refusal of the issuer. */
+export async function explainError(dev: DevFile, error: unknown): Promise<string | undefined> {
+  if (!(error instanceof AgentError) || !error.refusal) return undefined;
+  const { refusal } = error;
+  return explain(dev, {
+    code: refusal.reason ?? refusal.error,
+    ...(refusal.description ? { sentence: refusal.description } : {}),
+    ...(refusal.dimension ? { dimension: refusal.dimension } : {}),
+    ...(refusal.recordId ? { decision: refusal.recordId } : {}),
+  });
+}
 
 function readBody(json: string): Record<string, unknown> {
   try {
@@ -108,6 +123,13 @@ function readBody(json: string): Record<string, unknown> {
     // Said below.
   }
   throw new CliError('USAGE', `The body must be a JSON object, not ${json}`);
+}
+
+/** A refusal of a PEP: a problem (RFC 9457) with a code. */
+function readProblem(answer: unknown): Told | undefined {
+  if (typeof answer !== 'object' || answer === null || !('code' in answer)) return undefined;
+  const { code, title, dimension } = answer as { code: string; title: string; dimension?: string };
+  return { code, sentence: title, ...(dimension === undefined ? {} : { dimension }) };
 }
 
 async function answerOf(response: Response): Promise<unknown> {
