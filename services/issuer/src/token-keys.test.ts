@@ -37,6 +37,19 @@ describe('token keys', () => {
     ]);
   });
 
+  it('verify what their own tenant signed, by every key that is published', () => {
+    const keys = createTokenKeys({ acme: { keys: [old, next] }, globex: { keys: [small] } });
+    expect(keys.verifyKey('acme', jwkThumbprint(next))).toMatchObject({
+      kid: jwkThumbprint(next),
+      alg: 'ML-DSA-65',
+    });
+    expect(keys.verifyKey('acme', jwkThumbprint(small))).toBeUndefined();
+    expect(keys.verifyKey('nobody', jwkThumbprint(old))).toBeUndefined();
+    keys.replace({ acme: { keys: [old] } });
+    expect(keys.verifyKey('acme', jwkThumbprint(next))).toBeUndefined();
+    expect(keys.verifyKey('acme', jwkThumbprint(old))?.key.type).toBe('public');
+  });
+
   it('are replaced as a whole or not at all', () => {
     const keys = createTokenKeys({ acme: { keys: [old] } });
     expect(() => keys.replace({ acme: { keys: [] } })).toThrow('tenant acme has no keys');

@@ -5,7 +5,14 @@ import {
   parseJsonStrict,
   sha256,
 } from '@remit/contracts';
-import { calculateJwkThumbprint, compactVerify, decodeProtectedHeader, importJWK } from 'jose';
+import {
+  type CryptoKey,
+  calculateJwkThumbprint,
+  compactVerify,
+  decodeProtectedHeader,
+  generateKeyPair,
+  importJWK,
+} from 'jose';
 import type { IssuerError } from '../error.ts';
 
 /** JOSE algorithms of what agents sign for the issuer, and the keys that each may be verified with. */
@@ -40,14 +47,21 @@ export type VerifiedAgentJwt = {
   readonly expSeconds: number;
 };
 
-/** Reads whom a JWT says it is from; nothing is verified yet. Throws what the kind refuses with. */
+/**
+ * Reads whom a JWT says it is from; nothing is verified yet. Everything about its form is refused here,
+ * before anybody is looked up: a later sentence would tell a registered agent from an unknown one.
+ * Throws what the kind refuses with.
+ */
 export function claimedAgent(jwt: string, kind: AgentJwtKind): string {
   if (jwt.length > MAX_LENGTH) throw kind.refused(`${kind.name} is too long.`);
   const segment = jwt.split('.')[1] ?? '';
   if (!/^[A-Za-z0-9_-]+$/.test(segment)) throw kind.refused(`${kind.name} is not a JWT.`);
   const { sub } = parsePayload(Buffer.from(segment, 'base64url'), kind);
-  if (typeof sub === 'string' && sub !== '' && sub.length <= 128) return sub;
-  throw kind.refused(`${kind.name} has no subject.`);
+  if (typeof sub !== 'string' || sub === '' || sub.length > 128) {
+    throw kind.refused(`${kind.name} has no subject.`);
+  }
+  readHeader(jwt, kind);
+  return sub;
 }
 
 /**
@@ -69,7 +83,7 @@ export async function verifyAgentJwt(
   const refuse = (what: string, cause?: unknown) => kind.refused(`${kind.name} ${what}.`, cause);
   const { alg, kid } = readHeader(jwt, kind);
   const key = await registeredKey(agent.keys, alg, kid);
-  if (!key) throw unverified(kind);
+  if (!key) throw await unregistered(jwt, kind);
   let bytes: Uint8Array;
   try {
     bytes = (await compactVerify(jwt, key.verifyKey, { algorithms: [alg] })).payload;
@@ -94,8 +108,22 @@ export async function verifyAgentJwt(
   };
 }
 
+/**
+ * The refusal of an agent or a key that is not registered. A signature is verified all the same, with a
+ * key that nobody signs with, so that the time it takes says nothing about who is registered.
+ */
+export async function unregistered(jwt: string, kind: AgentJwtKind): Promise<IssuerError> {
+  const { alg } = readHeader(jwt, kind);
+  const key = nobodysKeys.get(alg) ?? generateKeyPair(alg).then(({ publicKey }) => publicKey);
+  nobodysKeys.set(alg, key);
+  await compactVerify(jwt, await key, { algorithms: [alg] }).catch(() => undefined);
+  return unverified(kind);
+}
+
+const nobodysKeys = new Map<string, Promise<CryptoKey>>();
+
 /** One sentence for an unknown agent, an unknown key and a bad signature. */
-export function unverified(kind: AgentJwtKind, cause?: unknown): IssuerError {
+function unverified(kind: AgentJwtKind, cause?: unknown): IssuerError {
   return kind.refused(`${kind.name} does not verify.`, cause);
 }
 

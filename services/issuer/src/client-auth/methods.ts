@@ -2,7 +2,7 @@ import type { AgentBody, TenantBody } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
 import type { TokenForm } from '../grant/form.ts';
 import { holdsKey } from './agent-jwt.ts';
-import { presentedAssertion, verifyAssertion } from './private-key-jwt.ts';
+import { presentedAssertion, refuseUnregistered, verifyAssertion } from './private-key-jwt.ts';
 
 /** A client as the registry knows it at this moment. */
 export type RegisteredClient = {
@@ -105,11 +105,7 @@ async function authenticateByAssertion(
 ): Promise<AuthenticatedClient> {
   const presented = presentedAssertion(form);
   const client = await deps.lookupClient(presented.clientId);
-  if (!client) {
-    throw new IssuerError('CLIENT_UNAUTHENTICATED', 'client_assertion does not verify.', {
-      reason: 'client_unauthenticated',
-    });
-  }
+  if (!client) throw await refuseUnregistered(presented);
   const verified = await verifyAssertion(presented, {
     agent: client.agent,
     issuer: deps.issuer,

@@ -2,7 +2,7 @@ import type { AgentBody } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
 import type { TokenForm } from '../grant/form.ts';
 import { JWT_BEARER_ASSERTION } from '../grant/names.ts';
-import { type AgentJwtKind, claimedAgent, verifyAgentJwt } from './agent-jwt.ts';
+import { type AgentJwtKind, claimedAgent, unregistered, verifyAgentJwt } from './agent-jwt.ts';
 
 const ASSERTION: AgentJwtKind = {
   name: 'client_assertion',
@@ -54,6 +54,11 @@ export async function verifyAssertion(
     options,
   );
   return { clientId: options.agent.id, thumbprint, jtiHash, expSeconds };
+}
+
+/** The refusal of an assertion from a client that the registry does not know. */
+export function refuseUnregistered({ jwt }: PresentedAssertion): Promise<IssuerError> {
+  return unregistered(jwt, ASSERTION);
 }
 
 function refused(message: string, cause?: unknown): IssuerError {

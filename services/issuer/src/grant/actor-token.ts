@@ -2,7 +2,7 @@ import type { JsonObject } from '@remit/contracts';
 import {
   type AgentJwtKind,
   claimedAgent,
-  unverified,
+  unregistered,
   verifyAgentJwt,
 } from '../client-auth/agent-jwt.ts';
 import type { AuthenticatedClient, RegisteredClient } from '../client-auth/methods.ts';
@@ -48,7 +48,7 @@ export async function verifyActorToken(
 ): Promise<NextActor> {
   const { issuer, nowSeconds } = options;
   const registered = await options.lookupAgent(claimedAgent(jwt, ACTOR_TOKEN));
-  if (!registered) throw unverified(ACTOR_TOKEN);
+  if (!registered) throw await unregistered(jwt, ACTOR_TOKEN);
   const { agent } = registered;
   const verified = await verifyAgentJwt(jwt, ACTOR_TOKEN, { agent, issuer, nowSeconds });
   const { claims, iatSeconds, expSeconds, jtiHash, thumbprint } = verified;

@@ -40,9 +40,10 @@ describe('the replay memory', () => {
         memories.flatMap((memory) => [
           memory.rememberAssertion('acme', used),
           memory.rememberProof('acme', proof),
+          memory.rememberActorToken('acme', { ...used, agent: 'a-1' }),
         ]),
       );
-      expect(answers.filter(Boolean)).toHaveLength(2);
+      expect(answers.filter(Boolean)).toHaveLength(3);
     }
   });
 
@@ -56,6 +57,12 @@ describe('the replay memory', () => {
     expect(await memory.rememberProof('acme', { ...proof, jkt: 'k1' })).toBe(true);
     expect(await memory.rememberProof('acme', { ...proof, jkt: 'k2' })).toBe(true);
     expect(await memory.rememberProof('acme', { ...proof, jkt: 'k1' })).toBe(false);
+    // The same key signs assertions and actor tokens: an id that both have is not a replay.
+    const actor = { jtiHash: 'x', expSeconds: SECONDS, agent: 'a-1' };
+    expect(await memory.rememberActorToken('acme', actor)).toBe(true);
+    expect(await memory.rememberActorToken('acme', actor)).toBe(false);
+    expect(await memory.rememberActorToken('acme', { ...actor, agent: 'a-2' })).toBe(true);
+    expect(await memory.rememberActorToken('globex', actor)).toBe(true);
   });
 
   it('forgets what nobody takes any more, with a margin for clocks that are behind', async () => {
@@ -65,6 +72,11 @@ describe('the replay memory', () => {
     expect(await memory.rememberAssertion('acme', assertion('old'))).toBe(false);
     expect(await memory.forgetExpired(SECONDS * 1000 + 120_001)).toBeGreaterThan(0);
     expect(await memory.rememberAssertion('acme', assertion('old'))).toBe(true);
+    const actor = { agent: 'a-1', jtiHash: 'old', expSeconds: SECONDS };
+    await memory.rememberActorToken('acme', actor);
+    expect(await memory.rememberActorToken('acme', actor)).toBe(false);
+    await memory.forgetExpired(SECONDS * 1000 + 120_001);
+    expect(await memory.rememberActorToken('acme', actor)).toBe(true);
   });
 });
 
