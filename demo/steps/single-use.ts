@@ -59,6 +59,7 @@ export const singleUse: Step = {
       ...spent,
       agents: ['procurement-agent', 'risk-analyst'],
       action: 'payments.read',
+      at: 'the first instance',
     });
     return {
       actual: third.actual,
@@ -66,13 +67,13 @@ export const singleUse: Step = {
       ...(third.because === undefined ? {} : { because: third.because }),
       facts: [
         ...first.facts,
+        ...second.facts,
+        ...third.facts,
         fact(
           'allow, deny, deny',
           [first.actual, second.actual, third.actual],
           ['allow', 'deny', 'deny'],
         ),
-        ...second.facts,
-        ...third.facts,
       ],
     };
   },

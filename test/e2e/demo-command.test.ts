@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { repositoryRoot } from '@remit/stack';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { flat, readTranscript, storyOf } from '../conformance/transcript.ts';
 import { ended } from './checkout.ts';
 
 // The demo as a stranger starts it. All that belongs to a run has its temporary folder in its command
@@ -58,12 +59,14 @@ function servicesAreStarting(child: ChildProcess): Promise<void> {
 
 describe.runIf(process.platform === 'linux')('npm run demo', { timeout: 120_000 }, () => {
   test('tells the story, answers with one JSON object, and leaves nothing behind', async () => {
-    const { code, stdout } = await ended(demo());
+    const { code, stdout, stderr } = await ended(demo());
     const report = JSON.parse(stdout) as Record<string, unknown>;
     expect(code).toBe(0);
     expect(stdout.trimEnd()).not.toContain('\n');
     expect(report).toMatchObject({ ok: true, audit: { verified: true } });
     expect(Object.keys(report).toSorted()).toEqual(['audit', 'ok', 'revocation', 'steps']);
+    // What README.md shows is what is printed. `node test/conformance/write-transcript.ts` writes it.
+    expect(flat(storyOf(stderr))).toBe(flat(readTranscript(repositoryRoot)));
     const steps = report['steps'] as Record<string, unknown>[];
     expect(steps.map((step) => [step['id'], step['ok']])).toEqual(
       expect.arrayContaining([
