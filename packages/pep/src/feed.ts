@@ -88,11 +88,13 @@ export function followFeed(options: {
       // An answer that leaves the same need, from a store that was put back say, is no reason to hurry.
       .then(() => isDeepStrictEqual(view.needs(monotonicMs()), need))
       .catch(() => true)
-      .then((pause) => {
-        if (pause) retryAt = monotonicMs() + RETRY_MS;
-        asking = undefined;
-        pump();
-      });
+      .then(askedOnce);
+  }
+
+  function askedOnce(pause: boolean): void {
+    if (pause) retryAt = monotonicMs() + RETRY_MS;
+    asking = undefined;
+    pump();
   }
 
   async function satisfy(need: NonNullable<ReturnType<RevocationView['needs']>>): Promise<void> {
@@ -154,7 +156,9 @@ export function followFeed(options: {
       const late = Promise.withResolvers<'late'>();
       const timer = setTimeout(() => late.resolve('late'), timeoutMs);
       // One answer may raise the next question: a head that is ahead asks for what lies between.
-      while (asking && (await Promise.race([asking, late.promise])) !== 'late');
+      for (let next = asking; next; next = asking) {
+        if ((await Promise.race([next, late.promise])) === 'late') break;
+      }
       clearTimeout(timer);
     },
     async stop() {

@@ -21,7 +21,7 @@ const spec = {
 const createOrder = () =>
   guard(f.pep, spec, async (call) => {
     ran.push(call);
-    return `ordered ${call.operation.args['amount']}`;
+    return `ordered ${String(call.operation.args['amount'])}`;
   });
 
 describe('a guarded function', () => {

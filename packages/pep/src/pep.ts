@@ -66,7 +66,7 @@ export type Pep = Enforcement & {
  * Throws PepError `TRUST_INVALID`, `CONFIG_INVALID`, and what the bus throws.
  */
 export async function createPep(options: PepOptions): Promise<Pep> {
-  const { tenant, audience } = options;
+  const { tenant } = options;
   const trust = readTrust(options.trust);
   const issuer = Object.hasOwn(trust.tenants, tenant) ? trust.tenants[tenant] : undefined;
   if (!issuer)
