@@ -7,6 +7,7 @@ import { repositoryRoot } from '@remit/stack';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DemoStack, startDemoStack } from '../../demo/stack.ts';
 import { openWorld, type World } from '../../demo/world.ts';
+import { verifies } from '../e2e/requirements.ts';
 
 // The whole stack with two tenants. Both have the same IdP, so that a person of one can have a token
 // whose audience is the other's: what keeps them apart is only ours. dora administers acme, gina globex.
@@ -154,6 +155,7 @@ describe.each(Object.keys(GUARDED))('%s', (path) => {
   });
 
   it('finds nothing of another tenant by its id, and changes nothing there', async () => {
+    verifies('tenants-by-id');
     const before = [await policies(), await alice()];
     const [service] = route('globex');
     const { text } = await send(route('globex'), await tokenOf('gina', service, 'globex'));
@@ -290,6 +292,7 @@ describe('a path written in another way', () => {
   ] as const)(
     'is refused by %s %s %s, with a token that is good for the plain one',
     async (service, method, rest) => {
+      verifies('one-spelling-of-a-path');
       const token = await tokenOf('dora', service, 'acme');
       for (const target of tricks(rest)) {
         const status = await raw(service, method, target, token);

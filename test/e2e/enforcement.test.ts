@@ -8,6 +8,7 @@ import type { TcpProxy } from '@remit/stack';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { build } from '../../services/revocation/src/app.ts';
 import { configOf, createRig, type Rig, until } from '../../services/revocation/src/test/rig.ts';
+import { verifies } from './requirements.ts';
 
 // A PEP as a tool has it, behind a line that can be cut; the revocation service as production builds
 // it; a real bus and database; tokens signed with the tenant's real key. Nothing between them is faked.
@@ -129,6 +130,7 @@ const becomes = async (token: string, expected: string) => {
 
 describe('a token at a tool', () => {
   it('is allowed until its task is revoked, and refused within a second of the acknowledgement', async () => {
+    verifies('revoked-within-a-second');
     const { token, task } = await mint();
     expect(await call(token)).toBe('allowed');
     await rig.revoke('task', task.id);
@@ -146,6 +148,7 @@ describe('a token at a tool', () => {
   ] as const)(
     'is refused when its %s is revoked, and what is minted after it is not',
     async (kind, reason, idOf) => {
+      verifies('revoked-by-every-kind');
       const who = {
         ...(kind === 'user' ? { user: 'bob' } : {}),
         ...(kind === 'agent' ? { actor: 'risk-analyst' } : {}),
@@ -162,14 +165,15 @@ describe('a token at a tool', () => {
   );
 
   it('is allowed by a view that is behind it only after the view caught up', async () => {
+    verifies('ahead-waits');
     const minted = await Promise.all([mint(), mint(), mint()]);
     await Promise.all(minted.slice(1).map(({ task }) => rig.revoke('task', task.id)));
     const newest = await mint();
     // The newest token knows of both revocations; whoever allows it knows of them too.
     expect(await call(newest.token)).toBe('allowed');
-    expect(await call(minted[1]?.token as string)).toBe('task_revoked');
-    expect(await call(minted[2]?.token as string)).toBe('task_revoked');
-    expect(await call(minted[0]?.token as string)).toBe('allowed');
+    expect(await call(minted[1].token)).toBe('task_revoked');
+    expect(await call(minted[2].token)).toBe('task_revoked');
+    expect(await call(minted[0].token)).toBe('allowed');
   });
 });
 
@@ -178,6 +182,7 @@ describe('a tool that is cut off from the bus', () => {
   it.each(['cut', 'freeze'] as const)(
     'by a line that is %s allows nothing after its bound, what was revoked meanwhile included, and heals by itself',
     async (how) => {
+      verifies('stale-denies');
       const kept = await mint();
       const doomed = await mint();
       expect(await call(kept.token)).toBe('allowed');
