@@ -46,7 +46,7 @@ async function main(): Promise<number> {
     ...Object.entries(dev.urls).map(([name, url]) => `${name.padEnd(11)} ${url}`),
     `${'nats'.padEnd(11)} ${dev.nats.url} (nats-server ${dev.nats.server})`,
     '',
-    ...dev.examples.map(({ says, command }) => `${says}: ${command}`),
+    ...dev.examples.flatMap(({ says, command }) => [`${says}:`, `  ${command}`]),
     '',
     'Running. Ctrl-C stops everything.',
   ]);

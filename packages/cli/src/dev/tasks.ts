@@ -39,6 +39,8 @@ export async function startTask(
 const DEFAULT_SLOTS: Record<string, Record<string, string | number>> = {
   'supplier-risk-summary': { supplier: 'S-100' },
   'review-contract-terms': { contract: 'C-7' },
+  'release-payment': { payment: 'P-1' },
+  'terminate-contract': { contract: 'C-7' },
   'raise-purchase-order': { supplier: 'S-100', ceiling: 5_000 },
 };
 
@@ -62,6 +64,8 @@ export function taskForCall(path: string, body: Record<string, unknown> | undefi
       return { taskType: 'supplier-risk-summary', slots: { supplier: id } };
     case 'contracts':
       return { taskType: 'review-contract-terms', slots: { contract: id } };
+    case 'payments':
+      return { taskType: 'release-payment', slots: { payment: id } };
     case 'orders': {
       const { supplier = 'S-100', amount = 5_000 } = body ?? {};
       return {

@@ -48,6 +48,22 @@ describe('a line of tail', () => {
     ).toBe('14:03:12.123  deny            pep  token_signature  ×12  0199-1');
   });
 
+  it('names the event where no operation says what was allowed', () => {
+    const task = { id: 'task_1', type: 'supplier-risk-summary' };
+    expect(
+      recordLine(
+        message({
+          event: 'token.issued',
+          decision: 'allow',
+          reason: 'permitted',
+          actor: 'a',
+          task,
+        }),
+        plain,
+      ),
+    ).toContain('  token.issued supplier-risk-summary  permitted  ');
+  });
+
   it('shows an erased user as a dash', () => {
     expect(
       recordLine(message({ decision: 'allow', principal: { c: 'x' }, act_chain: ['a'] }), plain),

@@ -18,7 +18,7 @@ export function recordLine(message: AuditMessage, options: { colour: boolean }):
     ? `${record.operation.action} ${record.operation.resource}`
     : record.event === 'decision'
       ? ''
-      : (record.task?.type ?? '');
+      : [record.decision && record.event, record.task?.type].filter(Boolean).join(' ');
   const dimension = Object.entries(record.dimensions ?? {}).find(
     ([, said]) => said === 'deny',
   )?.[0];
