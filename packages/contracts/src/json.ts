@@ -11,8 +11,8 @@ const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
 
 /**
  * Parses JSON as a security boundary must: one reading only (RFC 7493, I-JSON).
- * Refuses a duplicate member name, a name that reaches a prototype, nesting over
- * `maxDepth` (default 32) and text over `maxLength` characters (default 1 MiB).
+ * Refuses a duplicate member name, a name that reaches a prototype, half a surrogate pair, nesting
+ * over `maxDepth` (default 32) and text over `maxLength` characters (default 1 MiB).
  * Does not check a schema. Throws ContractError `JSON_MALFORMED`, `JSON_DUPLICATE_KEY`,
  * `JSON_TOO_DEEP` or `JSON_TOO_LARGE`.
  */
@@ -26,7 +26,19 @@ export function parseJsonStrict(text: string, limits: Partial<JsonLimits> = {}):
   } catch {
     throw new ContractError('JSON_MALFORMED', 'text is not JSON');
   }
+  // What has no canonical form could be asked for and refused, but never written down.
+  if (!text.isWellFormed() || (SURROGATE_ESCAPE.test(text) && !isWellFormed(value))) {
+    throw new ContractError('JSON_MALFORMED', 'a text is not well-formed');
+  }
   return value;
+}
+
+const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
+
+function isWellFormed(value: JsonValue): boolean {
+  if (typeof value === 'string') return value.isWellFormed();
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.entries(value).every(([name, below]) => name.isWellFormed() && isWellFormed(below));
 }
 
 /**
