@@ -54,6 +54,20 @@ function post(path: string, token?: string) {
 }
 
 describe('a look-up', () => {
+  // Red when a name goes to PostgreSQL as it came: it holds no NUL, and the answer is an error.
+  it('finds nothing under names that no database can hold', async () => {
+    const names = {
+      actors: ['helper\u0000', 'helper'],
+      task_type: 'summary\u0000',
+      audience: 'https://erp.test\u0000',
+    };
+    for (const user of [{ id: 'alice\u0000' }, { iss: 'https://idp.test', sub: 'a-1\u0000' }]) {
+      const found = await lookup('acme', { ...names, user });
+      expect(found.actors.map(({ id }) => id)).toEqual(['helper']);
+      expect([found.user, found.task_type, found.tool]).toEqual([undefined, undefined, undefined]);
+    }
+  });
+
   it('answers everything of a decision at once', async () => {
     const found = await lookup('acme', {
       actors: ['helper', 'nobody'],

@@ -65,27 +65,37 @@ function lookup(tenant: string, request: LookupRequest) {
       'actors', (
         select coalesce(json_agg(json_build_object(
           'id', a.id, 'status', a.status, 'body', a.body, 'envelope', a.envelope) order by asked.n), '[]')
-        from unnest(${actors}::text[]) with ordinality as asked (id, n)
+        from unnest(${actors.filter(isStorable)}::text[]) with ordinality as asked (id, n)
         join agents a on a.tenant = t.tenant and a.id = asked.id and a.status <> 'removed'),
       'user', ${user ? userJson(user) : sql`null`},
       'task_type', (
         select json_build_object('id', k.id, 'body', k.body) from task_types k
-        where k.tenant = t.tenant and k.id = ${taskType ?? null}),
+        where k.tenant = t.tenant and k.id = ${storable(taskType)}),
       'tool', (
         select json_build_object('id', o.id, 'body', o.body) from tools o
-        where o.tenant = t.tenant and o.audience = ${audience ?? null}),
+        where o.tenant = t.tenant and o.audience = ${storable(audience)}),
       'tools', ${tools ? toolsJson : sql`null`}
     )) as found
     from tenants t where t.tenant = ${tenant}`;
+}
+
+/** PostgreSQL holds no NUL in text, so nothing has such a name: it is compared with null. */
+function storable(name: string | undefined): string | null {
+  return name !== undefined && isStorable(name) ? name : null;
+}
+
+function isStorable(name: string): boolean {
+  return !name.includes('\u0000');
 }
 
 /** Roles are those given directly and those of the user's groups, once each. */
 function userJson(user: NonNullable<LookupRequest['user']>) {
   const which =
     'id' in user
-      ? sql`u.id = ${user.id}`
+      ? sql`u.id = ${storable(user.id)}`
       : sql`u.id = (select i.user_id from user_identities i
-          where i.tenant = t.tenant and i.issuer = ${user.iss} and i.subject = ${user.sub})`;
+          where i.tenant = t.tenant and i.issuer = ${storable(user.iss)}
+            and i.subject = ${storable(user.sub)})`;
   return sql`(
     select json_build_object('id', u.id, 'status', u.status, 'body', u.body, 'roles', (
       select coalesce(json_agg(r.body order by r.id), '[]') from roles r
