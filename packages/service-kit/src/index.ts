@@ -82,6 +82,7 @@ export {
   type PeopleAuth,
   type PeopleAuthOptions,
   type Person,
+  strangerCounter,
 } from './identity/people.ts';
 export { type BaseConfig, type Kit, type KitDeps, openKit } from './kit/open-kit.ts';
 export { type Clock, nowSeconds, systemClock } from './process/clock.ts';

@@ -7,6 +7,7 @@ import {
   type KitDeps,
   openKit,
   readSigner,
+  strangerCounter,
 } from '@remit/service-kit';
 import type { FastifyInstance } from 'fastify';
 import { createBeats } from './bus/beats.ts';
@@ -53,7 +54,12 @@ export async function build(
     );
     const directory = createStoreDirectory(database);
     const writer = createChangeWriter({ outbox, signer, clock });
-    const people = createPeopleAuth({ directory, keys: kit.idpKeys, audience: kit.audience });
+    const people = createPeopleAuth({
+      directory,
+      keys: kit.idpKeys,
+      audience: kit.audience,
+      onStranger: strangerCounter(kit.recorder, kit.trust),
+    });
     const guard = createGuard({ people, recorder });
     adminRoutes(http, { database, directory, writer, guard, recorder });
     kit.publishKeys(() => [signer, envelopeSigner]);

@@ -6,7 +6,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Fetch } from './bounded-fetch.ts';
 import type { Directory } from './directory.ts';
 import { createIdpKeys, type IdpKeys } from './idp-keys.ts';
-import { createPeopleAuth, type PeopleAuth } from './people.ts';
+import { createPeopleAuth, type PeopleAuth, strangerCounter } from './people.ts';
 
 const ISSUER = 'https://idp.test';
 const AUDIENCE = 'https://audit.test/t/acme';
@@ -17,6 +17,7 @@ const clock = fixedClock();
 let published: string[];
 let requests: string[];
 let answer: (url: string) => Response | undefined;
+let strangers: string[] = [];
 let status: { tenant: 'active' | 'inactive'; user: 'active' | 'inactive' };
 let keys: IdpKeys;
 let people: PeopleAuth;
@@ -83,7 +84,9 @@ beforeEach(() => {
     directory,
     keys,
     audience: (tenant) => `https://audit.test/t/${tenant}`,
+    onStranger: (tenant) => strangers.push(tenant),
   });
+  strangers = [];
 });
 
 type Overrides = {
@@ -203,6 +206,35 @@ describe('a person', () => {
     const text = `{"iss":"${ISSUER}","sub":"d-1","sub":"a-1","aud":"${AUDIENCE}"}`;
     const twice = `${header}.${Buffer.from(text).toString('base64url')}.${signature}`;
     await expect(enter(`Bearer ${twice}`)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+  });
+});
+
+describe('a stranger', () => {
+  it('is told of, with a token that does not verify or without any', async () => {
+    await expect(enter(undefined)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    await expect(enter(`Bearer ${await token({ key: 'rogue' })}`)).rejects.toThrow();
+    expect(strangers).toEqual(['acme', 'acme']);
+    status = { tenant: 'active', user: 'inactive' };
+    await expect(enter(`Bearer ${await token()}`)).rejects.toMatchObject({ code: 'FORBIDDEN' });
+    expect(strangers).toHaveLength(2);
+  });
+
+  // Red when the tenant's status is judged before the signature: FORBIDDEN leaves a record, so that
+  // anybody could write as many as they like.
+  it('is one also where the tenant is not active', async () => {
+    status = { tenant: 'inactive', user: 'active' };
+    await expect(enter(`Bearer ${await token({ key: 'rogue' })}`)).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+    });
+    await expect(enter(`Bearer ${await token()}`)).rejects.toMatchObject({ code: 'FORBIDDEN' });
+  });
+
+  it('is counted for a tenant that there is, and begins no ledger of another name', () => {
+    const counted: string[] = [];
+    const recorder = { countStranger: (tenant: string) => void counted.push(tenant) };
+    const count = strangerCounter(recorder, { tenants: { acme: {} } } as never);
+    for (const tenant of ['acme', 'initech', 'constructor', '__proto__']) count(tenant, '10.0.0.1');
+    expect(counted).toEqual(['acme']);
   });
 });
 

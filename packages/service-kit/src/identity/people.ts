@@ -1,6 +1,7 @@
-import { parseJsonStrict } from '@remit/contracts';
+import { parseJsonStrict, type TrustFile } from '@remit/contracts';
+import type { Recorder } from '@remit/recorder';
 import type { FastifyRequest } from 'fastify';
-import { ServiceError, type WireError, wireError } from '../errors.ts';
+import { ServiceError, WireError, wireError } from '../errors.ts';
 import type { Directory } from './directory.ts';
 import type { IdpKeys } from './idp-keys.ts';
 
@@ -27,6 +28,8 @@ export type PeopleAuthOptions = {
   keys: IdpKeys;
   /** This service for a tenant: `<publicUrl>/t/<tenant>`. A token's `aud` must be this one string. */
   audience: (tenant: string) => string;
+  /** Told of every request that nobody stands behind. */
+  onStranger: (tenant: string, source: string) => void;
 };
 
 const ROLES: readonly AdminRole[] = ['remit-admin', 'remit-auditor'];
@@ -39,36 +42,63 @@ const ROLES: readonly AdminRole[] = ['remit-admin', 'remit-auditor'];
  * bound to a key (`cnf`), since no proof is checked here.
  */
 export function createPeopleAuth(options: PeopleAuthOptions): PeopleAuth {
-  const { directory, keys, audience } = options;
+  const { directory, keys, audience, onStranger } = options;
+  const authenticate: PeopleAuth['require'] = async (request, { tenant, role }) => {
+    const token = bearerToken(request);
+    const claimed = peek(token);
+    const found = await directory.lookup(tenant, { actors: [], user: claimed });
+    const body = await directory.body(tenant, found.tenant.body, 'tenant');
+    if (!body.idps.some(({ issuer }) => issuer === claimed.iss)) {
+      throw unauthenticated('The token is not from an identity provider of this tenant.');
+    }
+    const { claims } = await verified(keys, token, claimed.iss);
+    if (claims.aud !== audience(tenant)) {
+      throw unauthenticated('The token was issued for another audience.');
+    }
+    if (claims.cnf !== undefined) throw unauthenticated('A key-bound token is not accepted here.');
+    // The look-up went by what the token claimed; it stands only now that the signature does.
+    if (claims.iss !== claimed.iss || claims.sub !== claimed.sub) throw unauthenticated();
+    // FORBIDDEN leaves a record of its own, so nobody is told it who was not verified.
+    if (found.tenant.status !== 'active') throw wireError('FORBIDDEN');
+    if (found.user?.status !== 'active') throw wireError('FORBIDDEN');
+    const user = await directory.body(tenant, found.user.body, 'user');
+    const roles = ROLES.filter((name) =>
+      (body.admin_groups[name] ?? []).some((group) => user.groups.includes(group)),
+    );
+    const needed = role === undefined ? undefined : [role].flat();
+    if (needed && !needed.some((name) => roles.includes(name))) {
+      throw wireError('FORBIDDEN');
+    }
+    return { id: user.id, roles };
+  };
   return {
-    require: async (request, { tenant, role }) => {
-      const token = bearerToken(request);
-      const claimed = peek(token);
-      const found = await directory.lookup(tenant, { actors: [], user: claimed });
-      if (found.tenant.status !== 'active') throw wireError('FORBIDDEN');
-      const body = await directory.body(tenant, found.tenant.body, 'tenant');
-      if (!body.idps.some(({ issuer }) => issuer === claimed.iss)) {
-        throw unauthenticated('The token is not from an identity provider of this tenant.');
+    require: async (request, wanted) => {
+      try {
+        return await authenticate(request, wanted);
+      } catch (error) {
+        const code = error instanceof WireError ? error.code : undefined;
+        if (code === 'UNAUTHENTICATED') onStranger(wanted.tenant, request.ip);
+        throw error;
       }
-      const { claims } = await verified(keys, token, claimed.iss);
-      if (claims.aud !== audience(tenant)) {
-        throw unauthenticated('The token was issued for another audience.');
-      }
-      if (claims.cnf !== undefined)
-        throw unauthenticated('A key-bound token is not accepted here.');
-      // The look-up went by what the token claimed; it stands only now that the signature does.
-      if (claims.iss !== claimed.iss || claims.sub !== claimed.sub) throw unauthenticated();
-      if (found.user?.status !== 'active') throw wireError('FORBIDDEN');
-      const user = await directory.body(tenant, found.user.body, 'user');
-      const roles = ROLES.filter((name) =>
-        (body.admin_groups[name] ?? []).some((group) => user.groups.includes(group)),
-      );
-      const needed = role === undefined ? undefined : [role].flat();
-      if (needed && !needed.some((name) => roles.includes(name))) {
-        throw wireError('FORBIDDEN');
-      }
-      return { id: user.id, roles };
     },
+  };
+}
+
+/**
+ * Counts who asks a people's route without being anybody, for the ledger of a tenant that there is: a
+ * stranger must not be able to begin ledgers under names of their own.
+ */
+export function strangerCounter(
+  recorder: Pick<Recorder, 'countStranger'>,
+  trust: TrustFile,
+): PeopleAuthOptions['onStranger'] {
+  return (tenant, source) => {
+    if (!Object.hasOwn(trust.tenants, tenant)) return;
+    recorder.countStranger(tenant, {
+      event: 'admin.refused',
+      source,
+      reason: 'person_unauthenticated',
+    });
   };
 }
 

@@ -17,7 +17,7 @@ import { createHttpApp } from '../http/app.ts';
 import type { Fetch } from '../identity/bounded-fetch.ts';
 import { createLookupClient, type Directory } from '../identity/directory.ts';
 import { createIdpKeys, type IdpKeys } from '../identity/idp-keys.ts';
-import { createPeopleAuth, type PeopleAuth } from '../identity/people.ts';
+import { createPeopleAuth, type PeopleAuth, strangerCounter } from '../identity/people.ts';
 import { type Clock, systemClock } from '../process/clock.ts';
 import { createHealth, type Health, NotReady } from '../process/health.ts';
 import { readTrustFile } from '../process/key-files.ts';
@@ -145,7 +145,12 @@ export async function openKit<DB>(options: {
       http,
       idpKeys,
       directory,
-      people: createPeopleAuth({ directory, keys: idpKeys, audience }),
+      people: createPeopleAuth({
+        directory,
+        keys: idpKeys,
+        audience,
+        onStranger: strangerCounter(recorder, trust),
+      }),
       audience,
       serve: (callee, handlers, signer) => {
         const served = bus.serve(callee, countServed(callee, handlers, metrics), {

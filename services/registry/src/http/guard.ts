@@ -13,7 +13,7 @@ export type Entered = { tenant: string; person: Person };
 export type Guard = {
   /**
    * Lets a person with one of the roles in. Who is known to the identity provider and refused leaves
-   * a record; strangers are counted. Throws WireError `UNAUTHENTICATED`, `FORBIDDEN`,
+   * a record; strangers are counted by `people`. Throws WireError `UNAUTHENTICATED`, `FORBIDDEN`,
    * `TENANT_UNKNOWN`, `UNAVAILABLE`.
    */
   enter: (request: FastifyRequest, role: readonly AdminRole[]) => Promise<Entered>;
@@ -36,12 +36,6 @@ export function createGuard(options: { people: PeopleAuth; recorder: Recorder })
             reason: 'person_not_allowed',
             detail: { route },
             trust: 'stranger',
-          });
-        } else if (code === 'UNAUTHENTICATED') {
-          recorder.countStranger(tenant, {
-            event: 'admin.refused',
-            source: request.ip,
-            reason: 'person_unauthenticated',
           });
         }
         throw error;
