@@ -60,9 +60,12 @@ export type ServiceConfig = {
   insecureDatabase: boolean;
 };
 
+/** The nats-server of a test file, whatever runs it. */
+export type TestNats = Pick<RunningNats, 'url' | 'port' | 'reload' | 'stop'>;
+
 export type TestInfra = AsyncDisposable & {
   readonly natsUrl: string;
-  readonly nats: RunningNats;
+  readonly nats: TestNats;
   /** The credentials of a service, of `operator` or of a SIEM. */
   creds(user: string): Credentials;
   /** The credentials of a PEP. */
@@ -171,8 +174,11 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
       },
       async throughProxy(url) {
         const target = new URL(url);
-        const proxy = await startTcpProxy({ target: { port: Number(target.port) } });
+        const proxy = await startTcpProxy({
+          target: { host: target.hostname, port: Number(target.port) },
+        });
         cleanup.defer(() => proxy.close());
+        target.hostname = '127.0.0.1';
         target.port = String(proxy.port);
         return { url: target.href.replace(/\/$/, ''), proxy };
       },
@@ -188,7 +194,7 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
     throw error;
   }
 
-  type Bus = { nats: RunningNats; dir: string };
+  type Bus = { nats: TestNats; dir: string };
 
   async function startBus(wanted: TestInfraOptions, members: BusMembers): Promise<Bus> {
     const shared = await servers.bus();
@@ -196,9 +202,15 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
     const dir = join(tmpDir, 'bus');
     cpSync(shared.dir, dir, { recursive: true });
     if (wanted.peps !== undefined || wanted.siems !== undefined) await generateBus(dir, members);
+    if ('image' in shared.source) {
+      const { startNatsContainer } = await import('./containers.ts');
+      const nats = await startNatsContainer({ image: shared.source.image, dir });
+      cleanup.defer(() => nats.stop());
+      return { nats, dir };
+    }
     const nats = await startNats({
       supervisor,
-      binary: shared.binary,
+      binary: shared.source.binary,
       configFile: join(dir, 'nats.json'),
       logFile: join(tmpDir, 'nats.log'),
     });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,12 +6,10 @@ import {
   type BusFiles,
   createSupervisor,
   type DatabaseFiles,
-  databaseUrl,
   ensureNatsServer,
   generateBus,
   generateRoles,
   migrate,
-  type RunningPostgres,
   repositoryRoot,
   runSql,
   serviceRoles,
@@ -26,82 +25,147 @@ export const testRunDir = join(repositoryRoot, '.remit', 'run');
 
 export type TestDatabase = { name: string; url: string; ownerUrl: string };
 
-/**
- * The servers of one test run. The one seam for other modes of `REMIT_TEST_INFRA`: whoever gives these
- * answers can stand in for the embedded servers.
- */
+/** What a test file starts its nats-server from: a program here, or an image. */
+export type BusSource = { binary: string } | { image: string };
+
+/** The servers of one test run. */
 export type TestServers = {
   /** Everything of this run is below it, and goes with it. */
   readonly dir: string;
-  /** The nats-server to start, and the production configuration with its default members. */
-  bus(): Promise<{ binary: string; configFile: string; dir: string }>;
+  /** The nats-server to start, and the folder with the production configuration of its default members. */
+  bus(): Promise<{ source: BusSource; dir: string }>;
   /** A database of its own for one service, migrated. */
   database(service: string): Promise<TestDatabase>;
   dropDatabase(name: string): Promise<void>;
   close(): Promise<void>;
 };
 
+/** A PostgreSQL to make databases in. */
+type Cluster = { superuserUrl(database?: string): string; close(): Promise<void> };
+
+/** Where the servers of a run come from. */
+type Source = {
+  bus(): Promise<BusSource>;
+  cluster(dir: string): Promise<Cluster>;
+};
+
+const sources: Record<string, Source> = {
+  embedded: {
+    bus: async () => ({ binary: (await ensureNatsServer()).path }),
+    cluster: embeddedCluster,
+  },
+  testcontainers: {
+    bus: async () => ({ image: (await import('./containers.ts')).NATS_IMAGE }),
+    cluster: async () => (await import('./containers.ts')).startPostgresContainer(),
+  },
+  external: {
+    bus: async () => ({ binary: (await ensureNatsServer()).path }),
+    cluster: () => Promise.resolve(externalCluster(process.env['REMIT_TEST_POSTGRES_URL'])),
+  },
+};
+
 /** The servers that `REMIT_TEST_INFRA` asks for. Throws RangeError for a mode that there is not. */
 export function testServers(mode = process.env['REMIT_TEST_INFRA'] ?? 'embedded'): TestServers {
-  if (mode === 'embedded') return embeddedServers();
-  throw new RangeError(`REMIT_TEST_INFRA=${mode} is not known; "embedded" is.`);
+  const source = Object.hasOwn(sources, mode) ? sources[mode] : undefined;
+  if (source) return serversFrom(source);
+  throw new RangeError(
+    `REMIT_TEST_INFRA=${mode} is not known; ${Object.keys(sources).join(', ')} are.`,
+  );
+}
+
+/** Durability is off (nothing here outlives the run), everything else is as in production. */
+async function embeddedCluster(dir: string): Promise<Cluster> {
+  const supervisor = createSupervisor({ runDir: testRunDir });
+  const { superuserUrl } = await startPostgres({
+    supervisor,
+    logFile: join(dir, 'postgres.log'),
+    durability: 'unsafe-for-tests',
+    maxConnections: 300,
+  });
+  return { superuserUrl, close: () => supervisor.stopAll() };
+}
+
+/** Somebody else's server, for tests alone: its superuser makes roles and databases in it. */
+function externalCluster(given: string | undefined): Cluster {
+  if (!given || !URL.canParse(given)) {
+    throw new RangeError(
+      'REMIT_TEST_INFRA=external needs REMIT_TEST_POSTGRES_URL: the URL of a superuser of a server that is for tests alone.',
+    );
+  }
+  return {
+    superuserUrl: (database) => inDatabase(given, database ?? 'postgres'),
+    close: () => Promise.resolve(),
+  };
+}
+
+function inDatabase(connection: string, database: string, role?: string, password = ''): string {
+  const url = new URL(connection);
+  url.pathname = `/${database}`;
+  if (role !== undefined) Object.assign(url, { username: role, password });
+  return url.href;
 }
 
 /**
  * Real servers, started when first asked for: one PostgreSQL, and per service one template database
- * that is migrated once. Durability is off (nothing here outlives the run), everything else is as in
- * production: roles, schemas, passwords.
+ * that is migrated once. Roles, schemas and passwords are as in production.
  */
-function embeddedServers(): TestServers {
+function serversFrom(source: Source): TestServers {
   const dir = mkdtempSync(join(tmpdir(), 'remit-testkit-'));
   // A run that is killed leaves its folder to the next run's sweep.
   const forget = writePidFile(testRunDir, { name: 'test-run', pid: process.pid, folders: [dir] });
-  const supervisor = createSupervisor({ runDir: testRunDir });
   const swept = sweep(testRunDir);
+  // A server that is not ours alone may hold the databases of another run.
+  const prefix = `remit_test_${randomBytes(4).toString('hex')}`;
+  const made = new Set<string>();
 
   const bus = once(async () => {
     await swept;
-    const [server, files]: [{ path: string }, BusFiles] = await Promise.all([
-      ensureNatsServer(),
+    const [server]: [BusSource, BusFiles] = await Promise.all([
+      source.bus(),
       generateBus(join(dir, 'bus'), DEFAULT_MEMBERS),
     ]);
-    return { binary: server.path, configFile: files.configFile, dir: join(dir, 'bus') };
+    return { source: server, dir: join(dir, 'bus') };
   });
 
-  const cluster = once(async (): Promise<{ postgres: RunningPostgres; files: DatabaseFiles }> => {
+  let opened: Cluster | undefined;
+  const cluster = once(async (): Promise<{ postgres: Cluster; files: DatabaseFiles }> => {
     await swept;
     const [postgres, files] = await Promise.all([
-      startPostgres({
-        supervisor,
-        logFile: join(dir, 'postgres.log'),
-        durability: 'unsafe-for-tests',
-        maxConnections: 300,
-      }),
+      source.cluster(dir),
       generateRoles(join(dir, 'roles')),
     ]);
+    opened = postgres;
     await runSql(postgres.superuserUrl(), files.rolesSql);
     return { postgres, files };
   });
 
+  const create = async (name: string, template = 'template1'): Promise<void> => {
+    const { postgres, files } = await cluster();
+    made.add(name);
+    await runSql(postgres.superuserUrl(), `create database ${name} template ${template}`);
+    // A clone takes over everything but the rights on the database itself.
+    await runSql(postgres.superuserUrl(name), files.schemasSql);
+  };
+  const drop = async (name: string): Promise<void> => {
+    const { postgres } = await cluster();
+    await runSql(postgres.superuserUrl(), `drop database if exists ${name} with (force)`);
+    made.delete(name);
+  };
   const templates = new Map<string, Promise<string>>();
   const template = (service: string): Promise<string> => {
-    const known = templates.get(service);
-    if (known !== undefined) return known;
-    const made = makeTemplate(service);
-    templates.set(service, made);
-    return made;
+    const known = templates.get(service) ?? makeTemplate(service);
+    templates.set(service, known);
+    return known;
   };
   const makeTemplate = async (service: string): Promise<string> => {
-    const { postgres, files } = await cluster();
-    const name = `template_${service}`;
-    await runSql(postgres.superuserUrl(), `create database ${name}`);
-    await runSql(postgres.superuserUrl(name), files.schemasSql);
+    const name = `${prefix}_template_${service}`;
+    await create(name);
     await migrate(service, await urlOf(name, serviceRoles(service).owner));
     return name;
   };
   const urlOf = async (database: string, role: string): Promise<string> => {
     const { postgres, files } = await cluster();
-    return databaseUrl({ port: postgres.port, role, password: files.password(role), database });
+    return inDatabase(postgres.superuserUrl(), database, role, files.password(role));
   };
 
   let databases = 0;
@@ -109,23 +173,21 @@ function embeddedServers(): TestServers {
     dir,
     bus,
     async database(service) {
-      const source = await template(service);
-      const { postgres, files } = await cluster();
-      const name = `test_${++databases}_${service}`;
-      await runSql(postgres.superuserUrl(), `create database ${name} template ${source}`);
-      // A clone takes over everything but the rights on the database itself.
-      await runSql(postgres.superuserUrl(name), files.schemasSql);
+      const from = await template(service);
+      const name = `${prefix}_${++databases}_${service}`;
+      await create(name, from);
       const { app, owner } = serviceRoles(service);
       return { name, url: await urlOf(name, app), ownerUrl: await urlOf(name, owner) };
     },
-    async dropDatabase(name) {
-      const { postgres } = await cluster();
-      await runSql(postgres.superuserUrl(), `drop database if exists ${name} with (force)`);
-    },
+    dropDatabase: drop,
     async close() {
-      await supervisor.stopAll();
-      removeFolder(dir);
-      forget();
+      try {
+        if (opened) for (const name of made) await drop(name);
+      } finally {
+        await opened?.close();
+        removeFolder(dir);
+        forget();
+      }
     },
   };
 }
