@@ -51,4 +51,35 @@ describe('the documents', () => {
     );
     expect(broken).toEqual([]);
   });
+
+  it('link only to sections that are there', () => {
+    const broken = globSync(['*.md', 'docs/**/*.md'], { cwd: root }).flatMap((file) =>
+      [...read(file).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)]
+        .filter(([, target = '', section = '']) => {
+          const text = read(target === '' ? file : join(dirname(file), target));
+          return !sections(text).includes(section);
+        })
+        .map(([link]) => `${file} → ${link}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  // What the PEP and the CLI print on a refusal points there.
+  it('docs/error-codes.md has a section for each reason', () => {
+    const anchors = sections(read('docs/error-codes.md'));
+    expect(Object.keys(REASONS).filter((reason) => !anchors.includes(reason))).toEqual([]);
+  });
 });
+
+/** What a link to a document may name: its headings as they are slugged, and its anchors. */
+function sections(text: string): string[] {
+  const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s-]/gu, '')
+      .trim()
+      .replace(/\s/g, '-'),
+  );
+  const anchors = [...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id);
+  return [...headings, ...anchors];
+}
