@@ -86,6 +86,26 @@ describe('the keys of an issuer', () => {
     ]);
   });
 
+  it('are taken without those that this version does not know', async () => {
+    const key = await publicKey();
+    const { fetchKeys } = serving([
+      set(
+        { kty: 'RSA', n: 'x', e: 'AQAB' },
+        { kty: 'AKP', alg: 'ML-DSA-87', pub: 'AA' },
+        null as never,
+        key.publicJwk,
+      ),
+    ]);
+    const keys = createIssuerKeys({
+      jwksUri: 'https://as.example/jwks',
+      monotonicMs: () => 0,
+      fetch: fetchKeys,
+    });
+    await keys.refresh();
+    expect(keys.size()).toBe(1);
+    expect(keys.get(key.kid)).toBeDefined();
+  });
+
   it('stay as they were when an answer is not a bounded key set', async () => {
     const key = await publicKey();
     const bad: (() => Response)[] = [

@@ -1,5 +1,5 @@
-import { importVerifyKey, type VerifyKey } from '@remit/capability/token';
-import { conform, parseJsonStrict, publicJwk } from '@remit/contracts';
+import { importVerifyKey, TokenError, type VerifyKey } from '@remit/capability/token';
+import { conform, type PublicJwk, parseJsonStrict, publicJwk } from '@remit/contracts';
 
 /** The token keys that an issuer publishes, by `kid`. */
 export type IssuerKeys = {
@@ -74,13 +74,29 @@ async function boundedText(response: Response): Promise<string> {
   return text + decoder.decode();
 }
 
+/**
+ * Keys of a type or an algorithm that this version does not know are left out (RFC 7517 section 5),
+ * so that an issuer can publish a key ahead of its PEPs. A set with a private key is refused whole.
+ */
 function readKeys(text: string): Map<string, VerifyKey> {
   const set = parseJsonStrict(text, { maxLength: MAX_BYTES, maxDepth: 8 }) as { keys?: unknown };
   if (!Array.isArray(set.keys) || set.keys.length > MAX_KEYS) throw new Error('not a key set');
   const keys = new Map<string, VerifyKey>();
-  for (const jwk of set.keys) {
-    const key = importVerifyKey(conform(publicJwk, jwk));
-    keys.set(key.kid, key);
+  for (const jwk of set.keys as unknown[]) {
+    if (!KNOWN_TYPES.has((jwk as { kty?: unknown } | null)?.kty)) continue;
+    const key = readKey(conform(publicJwk, jwk));
+    if (key) keys.set(key.kid, key);
   }
   return keys;
+}
+
+const KNOWN_TYPES = new Set<unknown>(['AKP', 'EC', 'OKP']);
+
+function readKey(jwk: PublicJwk): VerifyKey | undefined {
+  try {
+    return importVerifyKey(jwk);
+  } catch (cause) {
+    if (cause instanceof TokenError) return undefined;
+    throw cause;
+  }
 }
