@@ -96,4 +96,4 @@ export const token: number = (await createAgent({ issuer: '', clientId: '', key:
   const strict = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024'];
   const checked = run(process.execPath, [tsc, ...strict, ...types, 'types.mts'], { cwd: project });
   await expect(checked).resolves.toMatchObject({ stdout: '' });
-}, 30_000);
+}, 60_000);

@@ -318,6 +318,23 @@ const list = {
       'tells the story, answers with one JSON object, and leaves nothing behind',
     ),
   },
+  'packed-packages': {
+    promise:
+      'The PEP and the agent SDK work from the packages that are published, as README shows.',
+    source: 'architecture: folders',
+    ...at(
+      'test/e2e/packed.test.ts',
+      'the tool and the agent of README.md work together from packed packages',
+    ),
+  },
+  'refusal-explained': {
+    promise: 'A developer is told what was asked, what was allowed and where the record is.',
+    source: 'decision: three dimensions and the guardrails',
+    ...at(
+      'packages/cli/src/dev/denied.test.ts',
+      'says code, dimension, what was asked, what was allowed, the decision and its record',
+    ),
+  },
   'older-siem-client': {
     promise: 'A SIEM reads the audit subject with a client and a durable of its own.',
     source: 'audit: out to the SIEM',
