@@ -33,7 +33,8 @@ const SILENT: ReadonlySet<WireErrorCode> = new Set(['INTERNAL', 'UNAVAILABLE', '
 /**
  * A refusal as it is sent. To a client that proved who it is it adds why: the reason, the dimension,
  * the refused part of its own request, and the id of the record that says more to those who may read
- * it. A stranger gets code and sentence alone.
+ * it. A stranger gets code and sentence alone. Whether a person is unknown or disabled stands in the
+ * record only: an agent that holds an ID token learns nothing about who is registered.
  */
 export function toOAuthError(error: IssuerError, record: { id: string } | undefined): WireError {
   const code = WIRE_CODES[error.code];
@@ -44,7 +45,7 @@ export function toOAuthError(error: IssuerError, record: { id: string } | undefi
     cause: error,
     ...(record && {
       extra: {
-        reason,
+        reason: reason === 'user_unknown' ? 'user_inactive' : reason,
         ...(dimension && { dimension }),
         ...(refused && { refused }),
         record_id: record.id,
