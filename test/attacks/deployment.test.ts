@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { delegations } from './rows/delegation.ts';
 import { forgedTokens } from './rows/forged-tokens.ts';
 import { stolenTokens } from './rows/proofs.ts';
@@ -6,7 +6,7 @@ import { strangers } from './rows/strangers.ts';
 import { surfaces } from './rows/surfaces.ts';
 import { tokenRequests } from './rows/token-requests.ts';
 import { wire } from './rows/wire.ts';
-import { openStage, type Stage } from './stage.ts';
+import { openStage, type Stage, summaryOf } from './stage.ts';
 
 // One running deployment for all rows: services as processes, PostgreSQL, NATS, an IdP and a tool.
 
@@ -31,4 +31,23 @@ test('every refusal of a known caller above is recorded', async () => {
 
 test('every stranger above is counted in the ledger', async () => {
   await stage.everyStrangerIsCounted();
+});
+
+// The last one: it ends every token there is.
+test('row 14: a signing key that is revoked signs nothing any more, published or not', async () => {
+  const { token } = await summaryOf(stage);
+  const call = () =>
+    fetch(`${stage.world.erp.url}/suppliers/S-100`, { headers: stage.credentials(token) });
+  expect((await call()).status).toBe(200);
+  const { kid } = stage.tokenKey('acme');
+  await stage.world.revoke('dora', { kind: 'key', id: kid });
+  const ms = await stage.world.until(async () => (await call()).status === 401);
+  expect(ms).toBeLessThan(3_000);
+  const by = { user: 'alice', agents: ['procurement-agent'] };
+  await stage.refused(
+    { headers: stage.credentials(token) },
+    { status: 401, reason: 'key_revoked', by },
+  );
+  await stage.everyRefusalIsRecorded();
+  await expect(summaryOf(stage)).rejects.toMatchObject({ code: 'UNREACHABLE' });
 });

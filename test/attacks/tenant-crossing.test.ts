@@ -154,7 +154,7 @@ describe.each(Object.keys(GUARDED))('%s', (path) => {
     expect((await use()).status).toBe(200);
   });
 
-  it('finds nothing of another tenant by its id, and changes nothing there', async () => {
+  it('row 50: finds nothing of another tenant by its id, and changes nothing there', async () => {
     verifies('tenants-by-id');
     const before = [await policies(), await alice()];
     const [service] = route('globex');
@@ -167,7 +167,7 @@ describe.each(Object.keys(GUARDED))('%s', (path) => {
 });
 
 describe('ids of another tenant', () => {
-  it('are not found by the administrator of this one', async () => {
+  it('row 50: are not found by the administrator of this one', async () => {
     const gina = async (route: Route) =>
       (await send(route, await tokenOf('gina', route[0], 'globex'))).status;
     expect(await gina(['audit', 'GET', `/t/globex/records/${recordId}`])).toBe(404);

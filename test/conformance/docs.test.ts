@@ -2,6 +2,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { REASONS } from '@remit/contracts';
 import { describe, expect, it } from 'vitest';
+import { attackTests, renderAttacks } from './attacks-doc.ts';
 import { localCodes, renderErrorCodes } from './error-codes.ts';
 import { renderDeploy } from './settings-doc.ts';
 import { renderSubjects } from './subjects-doc.ts';
@@ -22,6 +23,12 @@ describe('the documents', () => {
     const page = read('docs/deploy.md');
     expect(page).toBe(renderDeploy(page));
     expect(page).toContain('`REMIT_DATABASE_URL` or `REMIT_DATABASE_URL_FILE`');
+  });
+
+  it('docs/attacks.md lists every row, its tests and what is open', () => {
+    expect(read('docs/attacks.md')).toBe(renderAttacks(root));
+    // Red when the reader of test names finds none: everything would be open.
+    expect(attackTests(root).size).toBeGreaterThan(35);
   });
 
   it('find the codes of each package that has an error class', () => {

@@ -1,5 +1,8 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { importSigner } from '@remit/capability/token';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { b64, claimsOf, type Stage } from '../stage.ts';
+import { b64, claimsOf, freshJwk, type Stage } from '../stage.ts';
 import { details, type TokenClient, tokenClient } from '../token-client.ts';
 
 const READ = { actions: ['suppliers.read'], resources: ['erp/suppliers/S-100'], args: [] };
@@ -303,6 +306,39 @@ export function tokenRequests(at: () => Stage): void {
         const answer = await client.launch(change);
         expect([answer.status, answer.body['error']]).toEqual([400, 'invalid_request']);
       }
+    });
+
+    test('row 69: nobody’s address is asked for keys because a token names it', async () => {
+      let asked = 0;
+      const server = createServer((_request, response) => {
+        asked += 1;
+        response.end('{}');
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const { port } = server.address() as AddressInfo;
+      const claims = claimsOf(await stage.world.signIn('alice'));
+      const own = importSigner(freshJwk());
+      for (const iss of [
+        `http://127.0.0.1:${port}`,
+        `http://localhost:${port}`,
+        `http://[::ffff:127.0.0.1]:${port}`,
+        `http://0x7f.1:${port}`,
+        'http://169.254.169.254',
+        `${String(claims['iss'])}/`,
+        `${String(claims['iss'])}@127.0.0.1:${port}`,
+      ]) {
+        const token = own.sign({ typ: 'JWT', jku: `http://127.0.0.1:${port}` }, { ...claims, iss });
+        await client.refused(() => client.launch({ subject_token: token }), {
+          error: 'invalid_request',
+          reason: 'subject_token_invalid',
+        });
+        const person = own.sign({ typ: 'at+jwt' }, { ...claims, iss });
+        const url = `${stage.demo.stack.urls['registry']}/t/acme/users/bob`;
+        const answer = await fetch(url, { headers: { authorization: `Bearer ${person}` } });
+        expect(answer.status).toBe(401);
+      }
+      expect(asked).toBe(0);
+      server.close();
     });
 
     test('row 44: an agent that may not start a task, or was not launched by this application, starts none', async () => {

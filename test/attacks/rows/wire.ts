@@ -126,7 +126,7 @@ export function wire(at: () => Stage): void {
           }).catch(() => undefined);
           // The connection may be cut while the body is still on its way.
           if (response) expect([400, 401, 413], service).toContain(response.status);
-          expect(performance.now() - startedAt).toBeLessThan(1_000);
+          expect(performance.now() - startedAt).toBeLessThan(3_000);
         }
         expect((await fetch(`${url}${service === 'erp' ? '/healthz' : '/livez'}`)).status).toBe(
           200,
@@ -148,13 +148,13 @@ export function wire(at: () => Stage): void {
         for (const target of [`${url}/livez`, `${stage.world.erp.url}/suppliers/S-100`]) {
           const startedAt = performance.now();
           await fetch(target, { headers });
-          expect(performance.now() - startedAt, Object.keys(headers)[0]).toBeLessThan(250);
+          expect(performance.now() - startedAt, Object.keys(headers)[0]).toBeLessThan(1_000);
         }
       }
       for (const path of [`/suppliers/${'a-'.repeat(2_000)}`, `/${'%41'.repeat(2_000)}`]) {
         const startedAt = performance.now();
         await fetch(stage.world.erp.url + path, { headers: stage.credentials(token) });
-        expect(performance.now() - startedAt).toBeLessThan(250);
+        expect(performance.now() - startedAt).toBeLessThan(1_000);
       }
     });
   });
