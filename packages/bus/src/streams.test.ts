@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nkeyAuthenticator } from '@nats-io/transport-node';
 import { streams } from '@remit/contracts';
 import { type TestInfra, testInfra } from '@remit/testkit';
@@ -218,6 +219,13 @@ describe('a durable consumer', () => {
     await bus.publishRecord(SUBJECT, 'last', nextId());
     await began.promise;
     await bus.publishRecord(SUBJECT, 'not begun', nextId());
+    // It has to be here to be handed back: what is on its way to a reader that left comes by time-out.
+    const observer = await rawOf('REMIT', 'audit');
+    const manager = await jetstreamManager(observer, { checkAPI: false });
+    const handedOut = async () => (await manager.consumers.info('AUDIT', 'ingest')).num_ack_pending;
+    await expect.poll(handedOut, { timeout: 5_000 }).toBe(2);
+    await bus.flush();
+    await observer.close();
     const stopped = consumption.stop();
     release.resolve();
     await stopped;

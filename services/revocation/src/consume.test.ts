@@ -93,17 +93,20 @@ async function served(app: { http: typeof rig.app.http }, outcome: string): Prom
 describe('a single use', () => {
   // Goes red without the primary key of `single_use`, or when a conflict is taken for an insert.
   it('is consumed by one of many, over two services and two PEPs', async () => {
-    const tokens = await Promise.all(Array.from({ length: 60 }, () => token()));
-    const outcomes = await Promise.all(
-      tokens.map(async (one) => {
-        const answers = await Promise.all(
-          Array.from({ length: 8 }, (_, n) => consume(one, { pep: peps[n % 2] as Bus })),
-        );
-        return answers.map(({ outcome }) => outcome).toSorted();
-      }),
-    );
     const expected = ['consumed', ...Array.from({ length: 7 }, () => 'spent')];
-    expect(outcomes).toEqual(Array.from({ length: 60 }, () => expected));
+    // In waves, so that on a slow machine the callee does not answer OVERLOADED, as it may.
+    for (let wave = 0; wave < 6; wave++) {
+      const tokens = await Promise.all(Array.from({ length: 10 }, () => token()));
+      const outcomes = await Promise.all(
+        tokens.map(async (one) => {
+          const answers = await Promise.all(
+            Array.from({ length: 8 }, (_, n) => consume(one, { pep: peps[n % 2] as Bus })),
+          );
+          return answers.map(({ outcome }) => outcome).toSorted();
+        }),
+      );
+      expect(outcomes).toEqual(Array.from({ length: 10 }, () => expected));
+    }
     for (const app of [rig.app, second]) {
       expect((await served(app, 'consumed')) + (await served(app, 'spent'))).toBeGreaterThan(0);
     }

@@ -17,7 +17,7 @@ import { agent } from './registry-bodies.ts';
 import { type Answer, ISSUER, startWorld, TOOL, type World } from './world.ts';
 
 const TOKEN_URL = `${ISSUER}/token`;
-export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
 export const JWT = 'urn:ietf:params:oauth:token-type:jwt';
 
 /** Three of what a supplier's record admits; a child gets less. */
