@@ -35,8 +35,8 @@ export type TokenClient = {
   ): Promise<string>;
 };
 
-export const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
-export const ID_TOKEN = 'urn:ietf:params:oauth:token-type:id_token';
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const ID_TOKEN = 'urn:ietf:params:oauth:token-type:id_token';
 export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
 export const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
