@@ -127,7 +127,7 @@ export function surfaces(at: () => Stage): void {
     });
 
     test('row 58: ids with the characters of subjects are only ids', async () => {
-      for (const id of ['*', '%3E', 'bob.%2A', '$JS', 'a%20b', `${'x'.repeat(250)}`, 'a%0D%0Ab']) {
+      for (const id of ['*', '%3E', 'bob.%2A', '$JS', 'a%20b', 'x'.repeat(250), 'a%0D%0Ab']) {
         const { status } = await send('registry', `POST /t/acme/users/${id}/disable`, [
           person('dora', 'registry'),
         ]);
