@@ -56,7 +56,7 @@ async function installWorkspace({ root, run, say, node, env, bundled, ownIsEnoug
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
 
   if (!ownIsEnough) {
-    const probe = await run([node, '--version'], { quiet: true }).catch((error) => ({
+    const probe = await run([node, '-e', ''], { quiet: true }).catch((error) => ({
       code: error.code,
     }));
     if (probe.code !== 0) {
