@@ -48,7 +48,8 @@ export function createDoubts(): Doubts {
       if (doubtAtMs !== null && doubtAtMs <= sentAtMs) doubtAtMs = null;
       if (questionAtMs !== null && questionAtMs <= sentAtMs) questionAtMs = null;
       for (const [epoch, atMs] of suspects) {
-        if (atMs > sentAtMs) continue;
+        // In one instant either may have been first: an epoch that began then is not over.
+        if (atMs >= sentAtMs) continue;
         suspects.delete(epoch);
         if (epoch !== current) end(epoch);
       }

@@ -361,3 +361,18 @@ describe('memory', () => {
     expect(view.check(subjectsOf({ rev: rev(4) }), later)).toMatchObject({ kind: 'key' });
   });
 });
+
+describe('an epoch that begins in the instant of a head', () => {
+  // Goes red when a head that was asked for in the same instant settles what an epoch is: the view
+  // would then take the epoch that has just begun for one that is over, and stay stale for good.
+  it('is not taken for one that is over', () => {
+    const view = createRevocationView({ tenant: 'acme' });
+    view.applyHead(headOf(), 0, 0);
+    view.applySnapshot([snapshotOf(0, [])]);
+    const fromNext = subjectsOf({ rev: { epoch: 'epoch-02', seq: 0 } });
+    view.check(fromNext, 100);
+    view.applyHead(headOf({ time: 1_000_100 }), 100, 101);
+    expect(view.applyHead(headOf({ epoch: 'epoch-02', time: 1_000_200 }), 200, 201)).toBe(true);
+    expect(view.stats().epoch).toBe('epoch-02');
+  });
+});
