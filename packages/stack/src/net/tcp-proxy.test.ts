@@ -66,6 +66,43 @@ test('a frozen link stays open and carries nothing, then everything in order', a
   await expect.poll(() => got).toBe('one two');
 });
 
+test('a link that is frozen one way still carries the other', async () => {
+  const socket = await dial();
+  await say(socket, 'up');
+  let heard = '';
+  echo.on('connection', (each) => each.on('data', (chunk) => (heard += String(chunk))));
+  const other = await dial();
+  await say(other, 'up');
+  let got = '';
+  other.on('data', (chunk) => {
+    got += String(chunk);
+  });
+  proxy.freeze('in');
+  other.write('heard');
+  await expect.poll(() => heard).toBe('upheard');
+  expect(got).toBe('');
+  proxy.heal();
+  await expect.poll(() => got).toBe('heard');
+});
+
+test('a tap sees each chunk before it is carried on', async () => {
+  const seen: string[] = [];
+  const tapped = await startTcpProxy({
+    target: { port: (echo.address() as AddressInfo).port },
+    tap: (connection, from, chunk) => seen.push(`${connection} ${from} ${String(chunk)}`),
+  });
+  try {
+    const socket = connect(tapped.port, '127.0.0.1');
+    sockets.push(socket);
+    await once(socket, 'connect');
+    expect(await say(socket, 'hello')).toBe('hello');
+    expect(seen).toEqual(['1 client hello', '1 target hello']);
+  } finally {
+    for (const socket of sockets.splice(0)) socket.destroy();
+    await tapped.close();
+  }
+});
+
 test('a delay holds each chunk back for that long', async () => {
   const socket = await dial();
   await say(socket, 'up');

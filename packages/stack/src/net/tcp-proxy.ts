@@ -5,8 +5,11 @@ export type TcpProxy = {
   readonly port: number;
   /** Ends every connection and refuses new ones until `heal`. */
   cut(): void;
-  /** Keeps every connection open but carries nothing any more, both ways, until `heal`: a half-open link. */
-  freeze(): void;
+  /**
+   * Keeps every connection open but carries nothing any more until `heal`: a half-open link. `in`: only
+   * what the target says is held back; `out`: only what the client says. Default both ways.
+   */
+  freeze(ways?: 'both' | 'in' | 'out'): void;
   /** Carries again; connections that `cut` ended stay ended. */
   heal(): void;
   /** Delays every chunk, both ways, by `delayMs` (default 0). */
@@ -21,19 +24,28 @@ export type TcpProxy = {
 export async function startTcpProxy(options: {
   target: { host?: string; port: number };
   port?: number;
+  /**
+   * Sees every chunk before it is carried on, with the number of its connection: for faults at the
+   * moment when something certain is said. Must not throw, and not change the chunk.
+   */
+  tap?: (connection: number, from: 'client' | 'target', chunk: Buffer) => void;
 }): Promise<TcpProxy> {
   const open = new Set<Socket>();
   const resumers = new Set<() => void>();
   let mode: 'carry' | 'cut' | 'frozen' = 'carry';
+  let frozen: 'both' | 'in' | 'out' = 'both';
   let delayMs = 0;
+  let connections = 0;
 
-  const link = (): Transform =>
+  const link = (connection: number, from: 'client' | 'target'): Transform =>
     new Transform({
       transform(chunk: Buffer, _encoding, done: TransformCallback) {
+        const held = from === 'client' ? 'out' : 'in';
         const pass = (): void => {
-          if (mode === 'frozen') resumers.add(pass);
+          if (mode === 'frozen' && (frozen === 'both' || frozen === held)) resumers.add(pass);
           else done(null, chunk);
         };
+        options.tap?.(connection, from, chunk);
         if (delayMs > 0) setTimeout(pass, delayMs);
         else pass();
       },
@@ -48,9 +60,10 @@ export async function startTcpProxy(options: {
       host: options.target.host ?? '127.0.0.1',
       port: options.target.port,
     });
-    for (const [socket, other] of [
-      [client, upstream],
-      [upstream, client],
+    const connection = ++connections;
+    for (const [socket, other, from] of [
+      [client, upstream, 'client'],
+      [upstream, client, 'target'],
     ] as const) {
       open.add(socket);
       socket.setNoDelay(true);
@@ -59,7 +72,7 @@ export async function startTcpProxy(options: {
         open.delete(socket);
         other.destroy();
       });
-      socket.pipe(link()).pipe(other);
+      socket.pipe(link(connection, from)).pipe(other);
     }
   });
   await new Promise<void>((resolve, reject) => {
@@ -79,8 +92,9 @@ export async function startTcpProxy(options: {
       mode = 'cut';
       endAll();
     },
-    freeze() {
+    freeze(ways = 'both') {
       mode = 'frozen';
+      frozen = ways;
     },
     heal() {
       mode = 'carry';

@@ -13,25 +13,32 @@ export const SERVICES_DATABASE = 'remit';
 
 type Parts = { plan: StackPlan; keys: KeyFiles; bus: BusFiles; roles: DatabaseFiles };
 
-/** The environment that a service runs with: what it needs and nothing of anybody else's. */
+/** Where a program reaches the servers: their own ports, or those of something in between. */
+export type ServerPorts = { nats: number; postgres: number };
+
+/**
+ * The environment that a service runs with: what it needs and nothing of anybody else's. `name` is the
+ * replica's, whose port and spool are its own.
+ */
 export function serviceEnvironment(
   service: string,
   { plan, keys, bus, roles }: Parts,
+  { name, ports }: { name: string; ports: ServerPorts },
 ): Environment {
-  const spool = plan.path('spool', service);
+  const spool = plan.path('spool', name);
   mkdirSync(spool, { recursive: true, mode: 0o700 });
   const { app } = serviceRoles(service);
   return {
     REMIT_HTTP_HOST: '127.0.0.1',
-    REMIT_HTTP_PORT: String(plan.port(service)),
+    REMIT_HTTP_PORT: String(plan.port(name)),
     REMIT_PUBLIC_URL: plan.url(service),
     REMIT_DATABASE_URL: databaseUrl({
-      port: plan.port('postgres'),
+      port: ports.postgres,
       role: app,
       password: roles.password(app),
       database: SERVICES_DATABASE,
     }),
-    REMIT_NATS_URL: `nats://127.0.0.1:${plan.port('nats')}`,
+    REMIT_NATS_URL: `nats://127.0.0.1:${ports.nats}`,
     REMIT_NATS_USER: service,
     REMIT_NATS_SEED_FILE: bus.seedFile(service),
     REMIT_TRUST_FILE: plan.path('trust.json'),

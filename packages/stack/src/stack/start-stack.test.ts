@@ -96,6 +96,34 @@ describe('the stack', { timeout: 60_000 }, () => {
     expect(() => statSync(dir)).toThrow('ENOENT');
   });
 
+  test('runs replicas with a port and a spool of their own, and each over the lines it is given', async () => {
+    const lines: string[] = [];
+    await withStack(
+      {
+        services: ['pdp'],
+        replicas: 2,
+        serviceEnv: { 'pdp-2': { REMIT_LOG_LEVEL: 'warn' } },
+        lineTo: (program, server) => {
+          lines.push(`${program} ${server}`);
+          return Promise.resolve(lines.length);
+        },
+      },
+      async (stack) => {
+        expect(Object.keys(stack.pids()).toSorted()).toEqual(['nats', 'pdp', 'pdp-2', 'postgres']);
+        expect(lines).toEqual(['pdp nats', 'pdp-2 nats', 'pdp postgres', 'pdp-2 postgres']);
+        const { parseEnv } = await import('node:util');
+        const env = parseEnv(await readFile(stack.plan.path('env', 'pdp-2.env'), 'utf8'));
+        expect(env).toMatchObject({
+          REMIT_HTTP_PORT: String(stack.plan.port('pdp-2')),
+          REMIT_PUBLIC_URL: stack.urls['pdp'],
+          REMIT_NATS_URL: 'nats://127.0.0.1:2',
+          REMIT_SPOOL_DIR: stack.plan.path('spool', 'pdp-2'),
+          REMIT_LOG_LEVEL: 'warn',
+        });
+      },
+    );
+  });
+
   test('keeps what was committed when PostgreSQL is stopped and started, on the same port', async () => {
     await withStack({ services: [] }, async (stack) => {
       const client = async (): Promise<pg.Client> => {

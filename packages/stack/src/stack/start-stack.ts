@@ -43,7 +43,17 @@ export type StackOptions = {
   services?: readonly string[];
   /** Services that somebody else runs; their commands are in `commands`. */
   without?: readonly string[];
-  /** More settings of a service, by name. */
+  /**
+   * How many of each service run, behind the same queue group; 1 by default. The second is called
+   * `<service>-2`; its public address is that of the first.
+   */
+  replicas?: number;
+  /**
+   * The port at which a program reaches a server, e.g. that of a fault proxy; by default the server's
+   * own. Asked for services; extras know their own way.
+   */
+  lineTo?: (program: string, server: 'nats' | 'postgres', port: number) => Promise<number>;
+  /** More settings of a service, by the name of its program. */
   serviceEnv?: Readonly<Record<string, Environment>>;
   /** Databases of extras, each owned by a role of its own name. */
   databases?: readonly string[];
@@ -89,6 +99,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const services = options.services ?? SERVICES;
   const without = options.without ?? [];
   const extras = options.extras ?? {};
+  const replicas = services.flatMap((service) =>
+    Array.from({ length: options.replicas ?? 1 }, (_, at) => ({
+      service,
+      name: at === 0 ? service : `${service}-${at + 1}`,
+    })),
+  );
   const unknown = without.find((name) => !services.includes(name) && !(name in extras));
   if (unknown !== undefined) {
     throw new StackError(
@@ -115,7 +131,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const plan = await planStack({
     ...(options.dir === undefined ? {} : { dir: options.dir }),
     ports: options.ports,
-    extras: Object.keys(extras),
+    extras: [
+      ...Object.keys(extras),
+      ...replicas.map(({ name }) => name).filter((name) => !services.includes(name)),
+    ],
     without,
   });
   const supervisor = createSupervisor({ runDir });
@@ -177,18 +196,31 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       trustFile,
       databaseUrl: (name) => extraDatabaseUrl(plan, roles, name),
     };
+    const lineTo = async (name: string, server: 'nats' | 'postgres') =>
+      (await options.lineTo?.(name, server, plan.port(server))) ?? plan.port(server);
+    const programOf = async ({ service, name }: (typeof replicas)[0]): Promise<Program> => ({
+      program: main(service),
+      env: {
+        ...serviceEnvironment(
+          service,
+          { plan, keys, bus, roles },
+          {
+            name,
+            ports: { nats: await lineTo(name, 'nats'), postgres: await lineTo(name, 'postgres') },
+          },
+        ),
+        ...options.serviceEnv?.[name],
+      },
+      readyUrl: `${plan.url(name)}/readyz`,
+    });
     const programs = createPrograms({
       plan,
       supervisor,
       logFile,
       services: new Map(
-        services.map((name) => {
-          const env = {
-            ...serviceEnvironment(name, { plan, keys, bus, roles }),
-            ...options.serviceEnv?.[name],
-          };
-          return [name, { program: main(name), env, readyUrl: `${plan.url(name)}/readyz` }];
-        }),
+        await Promise.all(
+          replicas.map(async (each) => [each.name, await programOf(each)] as const),
+        ),
       ),
       extras: new Map(Object.entries(extras).map(([name, make]) => [name, make(context)])),
     });
