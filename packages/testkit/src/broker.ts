@@ -16,6 +16,8 @@ export async function startBroker(servers: TestServers): Promise<Broker> {
     const [, given, what, name = ''] = (request.url ?? '').split('/');
     if (given !== secret) throw new Error('not a worker of this run');
     if (what === 'bus') return servers.bus();
+    if (what === 'attach') return servers.attachBus(decodeURIComponent(name)).then(() => ({}));
+    if (what === 'detach') return servers.detachBus(decodeURIComponent(name)).then(() => ({}));
     if (what === 'database') return servers.database(decodeURIComponent(name));
     if (what === 'drop') return servers.dropDatabase(decodeURIComponent(name)).then(() => ({}));
     throw new Error(`the broker gives no ${what}`);
@@ -57,6 +59,8 @@ export function brokeredServers({ url, dir }: BrokerAddress): TestServers {
   return {
     dir,
     bus: () => ask('bus'),
+    attachBus: (folder) => ask(`attach/${encodeURIComponent(folder)}`),
+    detachBus: (folder) => ask(`detach/${encodeURIComponent(folder)}`),
     database: (service) => ask(`database/${encodeURIComponent(service)}`),
     dropDatabase: (name) => ask(`drop/${encodeURIComponent(name)}`),
     close: () => Promise.resolve(),

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import pg from 'pg';
 import { expect, test } from 'vitest';
-import { testInfra } from './index.ts';
+import { testInfra, testServers } from './index.ts';
 
 test('a test file gets a database of its own for a service, and its role may make nothing', async () => {
   await using infra = await testInfra({ services: ['issuer'], nats: false });
@@ -26,7 +26,11 @@ test('a test file gets a database of its own for a service, and its role may mak
 });
 
 test('a disposed infrastructure leaves no server, no database and no folder', async () => {
-  const infra = await testInfra({ services: ['issuer'] });
+  // A given server goes on; what becomes of it there is given-bus.test.ts.
+  await using own = new AsyncDisposableStack();
+  const servers = process.env['REMIT_TEST_INFRA'] === 'external' && testServers('embedded');
+  if (servers) own.defer(() => servers.close());
+  const infra = await testInfra({ services: ['issuer'], ...(servers ? { servers } : {}) });
   const { port } = infra.nats;
   const connectionString = infra.ownerUrl('issuer');
   await infra[Symbol.asyncDispose]();

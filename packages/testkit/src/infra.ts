@@ -22,7 +22,7 @@ import { brokeredServers } from './broker.ts';
 import { removeFolder } from './folders.ts';
 import { DEFAULT_MEMBERS } from './members.ts';
 import { seededKeys } from './seeded-keys.ts';
-import { type TestDatabase, type TestServers, testRunDir } from './servers.ts';
+import { once, type TestDatabase, type TestServers, testRunDir } from './servers.ts';
 
 export type TestInfraOptions = {
   /** Services that need a database. Default: none. */
@@ -198,8 +198,9 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
 
   async function startBus(wanted: TestInfraOptions, members: BusMembers): Promise<Bus> {
     const shared = await servers.bus();
-    // A copy, so that a test file may put more on its bus without touching anybody else's.
     const dir = join(tmpDir, 'bus');
+    if ('url' in shared.source) return attachBus(shared.source.url, dir, members);
+    // A copy, so that a test file may put more on its bus without touching anybody else's.
     cpSync(shared.dir, dir, { recursive: true });
     if (wanted.peps !== undefined || wanted.siems !== undefined) await generateBus(dir, members);
     if ('image' in shared.source) {
@@ -214,6 +215,21 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
       configFile: join(dir, 'nats.json'),
       logFile: join(tmpDir, 'nats.log'),
     });
+    return { nats, dir };
+  }
+
+  /** With users of its own, since all test files meet on this server. */
+  async function attachBus(url: string, dir: string, members: BusMembers): Promise<Bus> {
+    await generateBus(dir, members);
+    await servers.attachBus(dir);
+    const detach = once(() => servers.detachBus(dir));
+    cleanup.defer(detach);
+    const nats: TestNats = {
+      url,
+      port: Number(new URL(url).port),
+      reload: () => servers.attachBus(dir),
+      stop: detach,
+    };
     return { nats, dir };
   }
 

@@ -1,16 +1,23 @@
 import { createECDH, createPrivateKey, hkdfSync, type KeyObject } from 'node:crypto';
 import type { KeyMaker } from '@remit/stack';
 
-/** PKCS #8 up to the seed: RFC 8410 for Ed25519, RFC 9881 (seed only) for ML-DSA-65. */
+/** PKCS #8 up to the seed: RFC 8410 for Ed25519, RFC 9881 (seed only) for ML-DSA. */
 const ED25519_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
+const ML_DSA_44_PREFIX = Buffer.from('3034020100300b060960864801650304031104228020', 'hex');
 const ML_DSA_65_PREFIX = Buffer.from('3034020100300b060960864801650304031204228020', 'hex');
+
+const PREFIXES = {
+  Ed25519: ED25519_PREFIX,
+  'ML-DSA-44': ML_DSA_44_PREFIX,
+  'ML-DSA-65': ML_DSA_65_PREFIX,
+} as const;
 
 /** Private keys that follow from a seed and a label: the same in every run. For tests only. */
 export function seededKeys(seed = 'remit'): KeyMaker {
   return (algorithm, label) => {
     const bytes = Buffer.from(hkdfSync('sha256', seed, algorithm, label, 32));
     if (algorithm === 'ES256') return p256(bytes);
-    const prefix = algorithm === 'Ed25519' ? ED25519_PREFIX : ML_DSA_65_PREFIX;
+    const prefix = PREFIXES[algorithm];
     return createPrivateKey({
       key: Buffer.concat([prefix, bytes]),
       format: 'der',

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -18,6 +18,7 @@ import {
   writePidFile,
 } from '@remit/stack';
 import { removeFolder } from './folders.ts';
+import { type GivenBus, type GivenBusAddress, givenBus } from './given-bus.ts';
 import { DEFAULT_MEMBERS } from './members.ts';
 
 /** Where pid files of test servers lie, so that a later run ends what a killed one left. */
@@ -25,8 +26,8 @@ export const testRunDir = join(repositoryRoot, '.remit', 'run');
 
 export type TestDatabase = { name: string; url: string; ownerUrl: string };
 
-/** What a test file starts its nats-server from: a program here, or an image. */
-export type BusSource = { binary: string } | { image: string };
+/** What a test file has its bus from: a program here, an image, or accounts on a server that runs at this URL. */
+export type BusSource = { binary: string } | { image: string } | { url: string };
 
 /** The servers of one test run. */
 export type TestServers = {
@@ -34,6 +35,9 @@ export type TestServers = {
   readonly dir: string;
   /** The nats-server to start, and the folder with the production configuration of its default members. */
   bus(): Promise<{ source: BusSource; dir: string }>;
+  /** Puts the accounts of `nats.json` in a folder on the given server, or those of now in place of them. */
+  attachBus(dir: string): Promise<void>;
+  detachBus(dir: string): Promise<void>;
   /** A database of its own for one service, migrated. */
   database(service: string): Promise<TestDatabase>;
   dropDatabase(name: string): Promise<void>;
@@ -46,6 +50,8 @@ type Cluster = { superuserUrl(database?: string): string; close(): Promise<void>
 /** Where the servers of a run come from. */
 type Source = {
   bus(): Promise<BusSource>;
+  /** Where accounts are put on, when `bus` is a URL. */
+  given?(): GivenBusAddress;
   cluster(dir: string): Promise<Cluster>;
 };
 
@@ -59,7 +65,11 @@ const sources: Record<string, Source> = {
     cluster: async () => (await import('./containers.ts')).startPostgresContainer(),
   },
   external: {
-    bus: async () => ({ binary: (await ensureNatsServer()).path }),
+    bus: async () => {
+      const { url } = externalBus();
+      return { url };
+    },
+    given: externalBus,
     cluster: () => Promise.resolve(externalCluster(process.env['REMIT_TEST_POSTGRES_URL'])),
   },
 };
@@ -83,6 +93,16 @@ async function embeddedCluster(dir: string): Promise<Cluster> {
     maxConnections: 300,
   });
   return { superuserUrl, close: () => supervisor.stopAll() };
+}
+
+/** Somebody else's nats-server, started with a configuration that `infra/nats` wrote and tests may write again. */
+function externalBus(): GivenBusAddress {
+  const url = process.env['REMIT_TEST_NATS_URL'];
+  const dir = process.env['REMIT_TEST_NATS_DIR'];
+  if (url && dir && URL.canParse(url) && existsSync(join(dir, 'nats.json'))) return { url, dir };
+  throw new RangeError(
+    'REMIT_TEST_INFRA=external needs REMIT_TEST_NATS_URL and REMIT_TEST_NATS_DIR: a nats-server for tests alone, and the folder it was started from, which holds nats.json and seeds as node infra/nats/main.ts --out writes them.',
+  );
 }
 
 /** Somebody else's server, for tests alone: its superuser makes roles and databases in it. */
@@ -125,6 +145,11 @@ function serversFrom(source: Source): TestServers {
       generateBus(join(dir, 'bus'), DEFAULT_MEMBERS),
     ]);
     return { source: server, dir: join(dir, 'bus') };
+  });
+
+  const given = once(async (): Promise<GivenBus> => {
+    if (!source.given) throw new Error('the nats-server of a test file is its own');
+    return givenBus(source.given(), prefix);
   });
 
   let opened: Cluster | undefined;
@@ -172,6 +197,8 @@ function serversFrom(source: Source): TestServers {
   return {
     dir,
     bus,
+    attachBus: async (folder) => (await given()).attach(folder),
+    detachBus: async (folder) => (await given()).detach(folder),
     async database(service) {
       const from = await template(service);
       const name = `${prefix}_${++databases}_${service}`;
@@ -192,7 +219,8 @@ function serversFrom(source: Source): TestServers {
   };
 }
 
-function once<T>(make: () => Promise<T>): () => Promise<T> {
+/** Does it when first asked, and gives the same answer from then on. */
+export function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {
     made ??= make();
