@@ -62,6 +62,8 @@ describe('a PEP', () => {
     'remit.rpc.registry.lookup.acme.erp-1',
     'remit.rpc.revocation.head.acme.erp-2',
     'remit.rpc.revocation.head.globex.erp-1',
+    'remit.rpc.revocation.claim.acme.erp-2',
+    'remit.rpc.revocation.claim.globex.erp-1',
     'remit.rpc.revocation.consume.acme.erp-2',
     'remit.rpc.revocation.consume.globex.erp-1',
     '_R.erp-2.revocation.i.r',
@@ -189,6 +191,7 @@ describe('a service', () => {
   test.each([
     ['issuer', 'remit.revocation.acme'],
     ['issuer', 'remit.rpc.pdp.mint.acme.pdp'],
+    ['issuer', 'remit.rpc.revocation.claim.acme.issuer'],
     ['issuer', 'remit.rpc.revocation.consume.acme.issuer'],
     ['issuer', 'remit.rpc.revocation.consume.acme.erp-1'],
     ['issuer', 'remit.audit.acme.pdp.decision'],

@@ -38,6 +38,7 @@ export const METHOD_POLICY: { readonly [M in RpcMethod]: BusPolicyName } = {
   'registry.body': 'read',
   'registry.lookup': 'read',
   'revocation.check': 'read',
+  'revocation.claim': 'attempt',
   'revocation.consume': 'attempt',
   'revocation.head': 'read',
   'revocation.register': 'write',

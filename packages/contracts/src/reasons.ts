@@ -21,9 +21,13 @@ export const REASONS = {
   proof_invalid: 'The DPoP proof is not a well-formed, correctly signed proof.',
   proof_key: 'The DPoP proof is signed with another key than the token is bound to.',
   proof_binding: 'The DPoP proof was made for another method, address or token.',
+  proof_body: 'The DPoP proof was made for another body, or for none.',
+  proof_nonce: 'The DPoP proof lacks the nonce that this enforcement point gave.',
   proof_expired: "The DPoP proof's time is outside the accepted window.",
   proof_replayed: 'The DPoP proof was used before.',
+  proof_unavailable: 'Whether the DPoP proof was used before is not known, so it is not taken.',
   proof_scheme: 'A bound token came under the Bearer scheme, or an unbound one under DPoP.',
+  token_unbound: 'The token is bound to no key, and only bound ones are taken here.',
 
   token_revoked: 'The token is revoked.',
   ancestor_revoked: 'A token that this one descends from is revoked.',
@@ -40,6 +44,12 @@ export const REASONS = {
   single_use_spent: 'The single use of the token and its descendants is spent.',
   single_use_unavailable:
     'Whether the single use was consumed is not known, so the token is not used here again.',
+
+  budget_exceeded: 'A budget of the token has less left than the call would spend.',
+  budget_amount:
+    'A budget of the token counts an argument that is missing or not one exact number from zero up.',
+  budget_unavailable:
+    'Whether the budgets of the token allow the call is not known, so it does not happen.',
 
   restriction_unsupported:
     'The token is restricted in a way that this enforcement point cannot keep.',

@@ -114,7 +114,7 @@ export const checkRequest = closed({
   keys: Type.Array(text(128), { maxItems: 16 }),
 });
 /** A revocation that hits a token: by what, and whether through an ancestor. */
-const revocationHit = closed({ kind: revocationKind, id: text(), ancestor: Type.Boolean() });
+export const revocationHit = closed({ kind: revocationKind, id: text(), ancestor: Type.Boolean() });
 
 /** `revoked` names the first revocation that hits; `head` was read before, from the database. */
 export const checkResponse = closed({
@@ -167,5 +167,18 @@ export const consumeResponse = closed({
   outcome: oneOf('consumed', 'spent', 'revoked'),
   revoked: Type.Optional(revocationHit),
 });
+/**
+ * The first use of a DPoP proof at any instance of an audience. `proof` is the SHA-256 of what names
+ * it; the row is kept for `keep_seconds` of the feed's clock, longer than any instance takes the proof.
+ */
+export const claimRequest = closed({
+  proof: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
+  attempt: attemptId,
+  keep_seconds: Type.Integer({ minimum: 1, maximum: 900 }),
+});
+/** `claimed` is this attempt's alone; `replayed`: another attempt has it. */
+export const claimResponse = closed({ outcome: oneOf('claimed', 'replayed') });
+export type ClaimRequest = Static<typeof claimRequest>;
+export type ClaimResponse = Static<typeof claimResponse>;
 export type ConsumeRequest = Static<typeof consumeRequest>;
 export type ConsumeResponse = Static<typeof consumeResponse>;

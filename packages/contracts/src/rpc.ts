@@ -1,9 +1,18 @@
 import type { Static, TSchema } from 'typebox';
+import {
+  commitRequest,
+  releaseRequest,
+  reserveRequest,
+  reserveResponse,
+  settleResponse,
+} from './budgets.ts';
 import { evaluateRequest, evaluateResponse, mintRequest, mintResponse } from './decision.ts';
 import { bodyRequest, bodyResponse, lookupRequest, lookupResponse } from './registry.ts';
 import {
   checkRequest,
   checkResponse,
+  claimRequest,
+  claimResponse,
   consumeRequest,
   consumeResponse,
   headRequest,
@@ -88,11 +97,47 @@ export const rpc = {
     peps: false,
     signedBy: 'revocation',
   },
+  'revocation.claim': {
+    callee: 'revocation',
+    method: 'claim',
+    request: claimRequest,
+    response: claimResponse,
+    callers: [],
+    peps: true,
+    signedBy: 'revocation',
+  },
   'revocation.consume': {
     callee: 'revocation',
     method: 'consume',
     request: consumeRequest,
     response: consumeResponse,
+    callers: [],
+    peps: true,
+    signedBy: 'revocation',
+  },
+  'revocation.reserve': {
+    callee: 'revocation',
+    method: 'reserve',
+    request: reserveRequest,
+    response: reserveResponse,
+    callers: [],
+    peps: true,
+    signedBy: 'revocation',
+  },
+  'revocation.commit': {
+    callee: 'revocation',
+    method: 'commit',
+    request: commitRequest,
+    response: settleResponse,
+    callers: [],
+    peps: true,
+    signedBy: 'revocation',
+  },
+  'revocation.release': {
+    callee: 'revocation',
+    method: 'release',
+    request: releaseRequest,
+    response: settleResponse,
     callers: [],
     peps: true,
     signedBy: 'revocation',

@@ -16,6 +16,7 @@ import { followSources } from './bus/follow-sources.ts';
 import { createHandlers } from './bus/handlers.ts';
 import { createSourceWatch } from './bus/source-watch.ts';
 import type { RevocationConfig } from './config.ts';
+import { createClaims } from './domain/claims.ts';
 import { createConsumer } from './domain/consumer.ts';
 import { createJournal } from './domain/journal.ts';
 import { createRevoker } from './domain/revoker.ts';
@@ -23,6 +24,7 @@ import { createStatusLists, createStatusSigner } from './domain/status-list.ts';
 import { revokeRoute } from './http/revoke.ts';
 import { statusRoute } from './http/status.ts';
 import { createFeedMetrics } from './metrics.ts';
+import { forgetClaims } from './store/claims.ts';
 import { isLed } from './store/lease.ts';
 import { ensureHead } from './store/point.ts';
 import { SOURCES } from './store/positions.ts';
@@ -106,6 +108,7 @@ async function assemble(
     onConsumed: metrics.consumed,
     onBatch: metrics.consumedTogether,
   });
+  const claims = createClaims({ database, onClaimed: metrics.claimed });
   const changes = createChanges({
     database,
     journal,
@@ -130,6 +133,7 @@ async function assemble(
     database,
     revoker,
     consumer,
+    claims,
     statusUri,
     listBits: config.statusListBits,
     observed: metrics,
@@ -158,6 +162,9 @@ async function assemble(
         forgetUses(database)
           .then(metrics.usesForgotten)
           .catch((error: unknown) => log.warn({ err: error }, 'old uses could not be deleted'));
+        forgetClaims(database).catch((error: unknown) =>
+          log.warn({ err: error }, 'old claims of proofs could not be deleted'),
+        );
       }, FORGET_EVERY_MS);
       lifecycle.onStop('consumers', 'old uses', () => clearInterval(forgetting));
       outbox.start();

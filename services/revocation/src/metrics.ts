@@ -1,4 +1,4 @@
-import type { ConsumeResponse, RevocationKind } from '@remit/contracts';
+import type { ClaimResponse, ConsumeResponse, RevocationKind } from '@remit/contracts';
 import type { Metrics, Outbox } from '@remit/service-kit';
 import type { Beats } from './bus/beats.ts';
 import type { Observed } from './bus/handlers.ts';
@@ -10,6 +10,7 @@ import type { Tables } from './store/tables.ts';
 export type FeedMetrics = Observed & {
   revoked(kind: RevocationKind): void;
   consumed(outcome: ConsumeResponse['outcome'] | 'refused'): void;
+  claimed(outcome: ClaimResponse['outcome']): void;
   consumedTogether(items: number): void;
   usesForgotten(rows: number): void;
   changed(source: Source, effect: string): void;
@@ -37,6 +38,10 @@ export function createFeedMetrics(
   const batches = metrics.counter(
     `${prefix}_consumption_batches_total`,
     'Transactions in which single uses were consumed.',
+  );
+  const claims = metrics.counter(
+    `${prefix}_proofs_claimed_total`,
+    'Answers to claims of DPoP proofs by outcome.',
   );
   const forgotten = metrics.counter(
     `${prefix}_uses_forgotten_total`,
@@ -87,6 +92,7 @@ export function createFeedMetrics(
   return {
     revoked: (kind) => revocations.add({ kind }),
     consumed: (outcome) => consumptions.add({ outcome }),
+    claimed: (outcome) => claims.add({ outcome }),
     consumedTogether: () => batches.add({}),
     usesForgotten: (rows) => forgotten.add({}, rows),
     checked: (outcome) => checks.add({ outcome }),

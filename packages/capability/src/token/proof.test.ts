@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { calculateThumbprint, generateKeyPair, generateProof } from 'dpop';
 import { compactVerify, EmbeddedJWK, exportJWK, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -21,15 +22,16 @@ beforeAll(() => {
   signer = newSigner('Ed25519');
 });
 
+const made = () => ({
+  signer,
+  method: 'POST',
+  url: URL_CALLED,
+  accessToken: TOKEN,
+  nowSeconds: NOW,
+  jti: JTI,
+});
 const base = (changed: Partial<ProofOptions> = {}): ProofOptions => ({
-  proof: createProof({
-    signer,
-    method: 'POST',
-    url: URL_CALLED,
-    accessToken: TOKEN,
-    nowSeconds: NOW,
-    jti: JTI,
-  }),
+  proof: createProof(made()),
   method: 'POST',
   url: URL_CALLED,
   accessToken: TOKEN,
@@ -235,6 +237,28 @@ describe('a proof', () => {
     expect(code({ nonce: 'n' })).toBe('DPOP_NONCE_MISMATCH');
     expect(code({ nonce: 'n', proof: signed({ nonce: 'm' }) })).toBe('DPOP_NONCE_MISMATCH');
     expect(code({ nonce: 'n', proof: signed({ nonce: 'n' }) })).toBe('NOT_REFUSED');
+    expect(code({ nonce: [], proof: signed({ nonce: 'n' }) })).toBe('DPOP_NONCE_MISMATCH');
+    const options = base({ nonce: ['m', 'n'], proof: signed({ nonce: 'n' }) });
+    expect(verifyProof(options).nonce).toBe('n');
+  });
+
+  // Red when checkClaims doesn't look at `bd`: whoever stands between could rewrite the body.
+  it('is for the bytes of one body, where a body is given', () => {
+    const body = Buffer.from('{"amount":1}');
+    const bound = createProof({ ...made(), body });
+    expect(code({ proof: bound, body })).toBe('NOT_REFUSED');
+    // What nobody asks for is no reason to refuse.
+    expect(code({ proof: bound })).toBe('NOT_REFUSED');
+    for (const other of ['{"amount":2}', '{"amount":1}\n', '']) {
+      expect(code({ proof: bound, body: Buffer.from(other) })).toBe('DPOP_BODY_MISMATCH');
+    }
+    expect(code({ body })).toBe('DPOP_BODY_MISMATCH');
+    expect(code({ body: new Uint8Array() })).toBe('DPOP_BODY_MISMATCH');
+    const empty = createHash('sha256').digest('base64url');
+    expect(code({ body: new Uint8Array(), proof: signed({ bd: empty }) })).toBe('NOT_REFUSED');
+    for (const bd of [null, 1, [empty], empty.toLowerCase(), `${empty}=`]) {
+      expect(code({ body: new Uint8Array(), proof: signed({ bd }) })).toBe('DPOP_BODY_MISMATCH');
+    }
   });
 
   it('leaves its key in the cache only when its signature was right', () => {

@@ -30,8 +30,10 @@ export interface ProofOptions {
   readonly accessToken?: string | undefined;
   /** `cnf.jkt` of the token. Given, another key is refused before its signature is checked. */
   readonly jkt?: string | undefined;
-  /** Given, the proof must carry exactly this nonce. */
-  readonly nonce?: string | undefined;
+  /** Given, the proof must carry exactly one of these nonces. */
+  readonly nonce?: string | readonly string[] | undefined;
+  /** Given, the proof must carry the SHA-256 of these bytes, the request's whole body, as `bd`. */
+  readonly body?: Uint8Array | undefined;
   readonly nowSeconds: number;
   /** Seconds that `iat` may be away from now, before or after. 1 to 300. */
   readonly windowSeconds: number;
@@ -45,6 +47,7 @@ export interface VerifiedProof {
   readonly jkt: string;
   readonly jti: string;
   readonly iat: number;
+  readonly nonce?: string;
 }
 
 const bad = (what: string, cause?: unknown) =>
@@ -56,13 +59,15 @@ const bad = (what: string, cause?: unknown) =>
  * Checks: one compact JWS of at most 4 KB; `alg` on the list; a header of `alg`, `typ` and `jwk`
  * alone; `typ` is `dpop+jwt`; a public key that fits the algorithm; the key named by `jkt`; `htm` and
  * `htu`; `iat` within the window; `ath` where an access token is given; the nonce where one is given;
- * a `jti` of at least 96 bits; last the signature.
+ * a `jti` of at least 96 bits; `bd` where a body is given; last the signature.
+ *
+ * `bd` is ours: base64url of the SHA-256 of the body's bytes as they were sent (RFC 9449 binds no body).
  *
  * Doesn't remember anything: the caller must refuse a (`jkt`, `jti`) that it saw within the window.
  * The method and the URL must be those of the request, not of a header that the client chose.
  *
  * @throws TokenError DPOP_INVALID, DPOP_KEY_MISMATCH, DPOP_BINDING_MISMATCH, DPOP_EXPIRED,
- * DPOP_NONCE_MISMATCH
+ * DPOP_NONCE_MISMATCH, DPOP_BODY_MISMATCH
  */
 export function verifyProof(options: ProofOptions): VerifiedProof {
   const { nowSeconds, windowSeconds } = options;
@@ -113,8 +118,11 @@ function readHeader({ header }: CompactJws, algorithms: readonly ProofAlgorithm[
   throw bad('the key is for another algorithm');
 }
 
-function checkClaims(claims: JsonRecord, options: ProofOptions): { jti: string; iat: number } {
-  const { jti, iat, htm, htu, ath, nonce } = claims;
+function checkClaims(
+  claims: JsonRecord,
+  options: ProofOptions,
+): Pick<VerifiedProof, 'jti' | 'iat' | 'nonce'> {
+  const { jti, iat, htm, htu, ath, nonce, bd } = claims;
   // 96 bits are 16 characters of base64url (RFC 9449 section 4.2).
   if (typeof jti !== 'string' || jti.length < 16 || jti.length > 256)
     throw bad('jti is not usable');
@@ -130,10 +138,15 @@ function checkClaims(claims: JsonRecord, options: ProofOptions): { jti: string; 
   if (Math.abs(options.nowSeconds - iat) > options.windowSeconds) {
     throw new TokenError('DPOP_EXPIRED', 'the proof is outside the time window');
   }
-  if (options.nonce !== undefined && !sameText(nonce, options.nonce)) {
+  if (options.body !== undefined && !sameText(bd, bodyDigest(options.body))) {
+    throw new TokenError('DPOP_BODY_MISMATCH', 'the proof is for another body');
+  }
+  if (options.nonce === undefined) return { jti, iat };
+  const given = [options.nonce].flat().find((each) => sameText(nonce, each));
+  if (given === undefined) {
     throw new TokenError('DPOP_NONCE_MISMATCH', 'the proof has not the nonce that was given');
   }
-  return { jti, iat };
+  return { jti, iat, nonce: given };
 }
 
 function sameText(given: unknown, expected: string): boolean {
@@ -147,9 +160,13 @@ export function accessTokenHash(accessToken: string): string {
   return createHash('sha256').update(accessToken, 'ascii').digest('base64url');
 }
 
+function bodyDigest(body: Uint8Array): string {
+  return createHash('sha256').update(body).digest('base64url');
+}
+
 /**
  * Makes a DPoP proof (RFC 9449 section 4.2). `jti` must be new and of at least 96 random bits;
- * query and fragment of the URL are left out.
+ * query and fragment of the URL are left out. With `body` the proof is for these bytes alone.
  *
  * @throws TokenError KEY_INVALID for a key that proofs aren't made with, DPOP_INVALID for a URL or
  * a jti that no verifier would take
@@ -160,10 +177,11 @@ export function createProof(options: {
   readonly url: string;
   readonly accessToken?: string | undefined;
   readonly nonce?: string | undefined;
+  readonly body?: Uint8Array | undefined;
   readonly nowSeconds: number;
   readonly jti: string;
 }): string {
-  const { signer, method, accessToken, nonce, jti } = options;
+  const { signer, method, accessToken, nonce, body, jti } = options;
   if (signer.alg !== 'ES256' && signer.alg !== 'Ed25519') {
     throw new TokenError('KEY_INVALID', 'proofs are made with ES256 or Ed25519');
   }
@@ -179,6 +197,7 @@ export function createProof(options: {
       iat: Math.floor(options.nowSeconds),
       ...(accessToken !== undefined && { ath: accessTokenHash(accessToken) }),
       ...(nonce !== undefined && { nonce }),
+      ...(body !== undefined && { bd: bodyDigest(body) }),
     },
   );
 }

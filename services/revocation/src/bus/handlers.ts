@@ -1,6 +1,7 @@
 import type { Handlers } from '@remit/bus';
 import type { Database } from '@remit/service-kit';
 import { firstHit } from '../domain/check.ts';
+import type { Claims } from '../domain/claims.ts';
 import type { Consumer } from '../domain/consumer.ts';
 import { since, snapshot } from '../domain/feed-pages.ts';
 import { register } from '../domain/register.ts';
@@ -20,11 +21,12 @@ export function createHandlers(options: {
   database: Database<Tables>;
   revoker: Revoker;
   consumer: Consumer;
+  claims: Claims;
   statusUri: (tenant: string, list: number) => string;
   listBits: number;
   observed: Observed;
 }): Handlers<'revocation'> {
-  const { database, revoker, consumer, statusUri, listBits, observed } = options;
+  const { database, revoker, consumer, claims, statusUri, listBits, observed } = options;
   return {
     /** The head is read before anything else: what is revoked later is above it. */
     check: ({ tenant }, body) =>
@@ -45,6 +47,8 @@ export function createHandlers(options: {
     },
 
     revoke: ({ tenant }, body) => revoker.revoke(tenant, body),
+
+    claim: ({ tenant, caller }, body) => claims.claim(tenant, { ...body, pep: caller }),
 
     consume: ({ tenant, caller }, body) => consumer.consume(tenant, { ...body, pep: caller }),
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createOutboxTables, type Migrations } from '@remit/service-kit';
 import { sql } from 'kysely';
+import { migrateFeed } from './migrations-feed.ts';
 
 /** Migrations of the schema `revocation`, run by its owner. */
 export const migrations: Migrations = {
@@ -127,4 +128,19 @@ export const migrations: Migrations = {
       system: ['select', 'delete'],
     });
   },
+  '0003_proof_claim': async ({ db, tenantTable }) => {
+    await sql`create table proof_claim (
+      tenant text not null,
+      proof text not null,
+      attempt text not null,
+      pep text not null,
+      keep_until bigint not null,
+      primary key (tenant, proof))`.execute(db);
+    await sql`create index proof_claim_old on proof_claim (keep_until)`.execute(db);
+    await tenantTable('proof_claim', {
+      privileges: ['select', 'insert', 'delete'],
+      system: ['select', 'delete'],
+    });
+  },
+  '0004_feed': migrateFeed,
 };

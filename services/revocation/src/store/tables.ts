@@ -5,7 +5,15 @@ import type { Generated, Transaction } from 'kysely';
 /** The tables of the service's schema. Times are seconds of the feed's clock unless they say `ms`. */
 export type Tables = OutboxTables & {
   /** One row per epoch of this store; the highest number is now. */
-  epoch: { tenant: string; number: number; id: string; feed_secret: Buffer; started_at: Date };
+  epoch: {
+    tenant: string;
+    number: number;
+    id: string;
+    feed_secret: Buffer;
+    started_at: Generated<Date>;
+    /** The PostgreSQL cluster and timeline that it began on. */
+    cluster: string | null;
+  };
   /** A tenant's committed sequence. Its row lock is what puts revocations in one order. */
   head: { tenant: string; seq: number; moved_at: Date };
   revocation: {
@@ -50,11 +58,21 @@ export type Tables = OutboxTables & {
     consumed_at: Generated<Date>;
     keep_until: number;
   };
+  /** DPoP proofs that were used, for PEPs whose instances share a memory. */
+  proof_claim: {
+    tenant: string;
+    proof: string;
+    attempt: string;
+    pep: string;
+    keep_until: number;
+  };
   status_list: {
     tenant: string;
     list: number;
     size: number;
     closed: boolean;
+    /** The epoch in which it was opened; in any other every token of it is dead. */
+    epoch: string;
     /** Tokens that were dead when they were registered: the list changes without a new revocation. */
     late: number;
     /** What was shown, so that it is never taken back. */
@@ -66,6 +84,8 @@ export type Tables = OutboxTables & {
     holder: string;
     term: number;
     expires_at: Date;
+    /** Never fewer than before: an older copy of the store shows by it. */
+    renewals: number;
     feed_ms: number;
     offset_ms: number;
   };
