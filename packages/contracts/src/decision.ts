@@ -92,6 +92,7 @@ export const mintResponse = closed({
       depth_max: count,
       single_use: Type.Boolean(),
       links: Type.Boolean(),
+      may_act: Type.Optional(Type.Array(text(128), { maxItems: 16 })),
     }),
   ),
   /** On deny: the refused part of the caller's own request, and the argument's path. */

@@ -19,6 +19,7 @@ export const WIRE_ERRORS = {
   INVALID_SCOPE: 'The request asks for more than is allowed.',
   INVALID_AUTHORIZATION_DETAILS: 'The authorization details are not acceptable.',
   INVALID_DPOP_PROOF: 'The DPoP proof is not acceptable.',
+  USE_DPOP_NONCE: 'The DPoP proof needs the nonce that comes with this answer.',
   UNAUTHORIZED_CLIENT: 'The client may not use this grant.',
   ACCESS_DENIED: 'The request was refused.',
   POLICY_INVALID: 'The policy set is not acceptable.',

@@ -50,6 +50,11 @@ export const agentBody = closed({
   version: count,
   owner: text(),
   keys: Type.Array(publicJwk, { minItems: 1, maxItems: 8 }),
+  /**
+   * Keys that this agent's tokens are bound to, where they are known beforehand: with one of them it
+   * can be named by a task type's `may_act`. They authenticate nobody.
+   */
+  proof_keys: Type.Optional(Type.Array(publicJwk, { minItems: 1, maxItems: 8 })),
   /** Values of `aud` or `azp` of ID tokens that this agent may present. */
   launchers: Type.Array(id, { maxItems: 16 }),
   task_types: Type.Array(id, { maxItems: 256 }),
@@ -117,6 +122,8 @@ export const taskTypeBody = closed({
   depth_max: Type.Integer({ minimum: 0, maximum: 8 }),
   single_use: Type.Boolean(),
   links: Type.Boolean(),
+  /** The agents that tokens of the task may be handed to; absent: any agent, by the issuer alone. */
+  may_act: Type.Optional(Type.Array(id, { maxItems: 16, uniqueItems: true })),
 });
 export type TaskTypeBody = Static<typeof taskTypeBody>;
 
@@ -129,6 +136,8 @@ export const toolBody = closed({
   id,
   audience: text(2_048),
   actions: Type.Array(id, { maxItems: 256 }),
+  /** Keys with which the tool authenticates at the issuer, under its audience, to introspect tokens. */
+  keys: Type.Optional(Type.Array(publicJwk, { minItems: 1, maxItems: 8 })),
   /** Action → path of an argument → type: what guardrails may read. Others are checked by scopes alone. */
   args: Type.Optional(
     Type.Record(text(128), Type.Record(text(256), argType, { maxProperties: 64 })),

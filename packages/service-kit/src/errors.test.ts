@@ -26,6 +26,7 @@ describe('the table of wire errors', () => {
       'INVALID_SCOPE 400 invalid_scope',
       'INVALID_AUTHORIZATION_DETAILS 400 invalid_authorization_details',
       'INVALID_DPOP_PROOF 400 invalid_dpop_proof',
+      'USE_DPOP_NONCE 400 use_dpop_nonce',
       'UNAUTHORIZED_CLIENT 400 unauthorized_client',
       'ACCESS_DENIED 403 access_denied',
       'POLICY_INVALID 422 invalid_request',

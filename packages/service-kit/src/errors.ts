@@ -24,6 +24,7 @@ export const WIRE_MAPPINGS: Readonly<Record<WireErrorCode, WireMapping>> = Objec
   INVALID_SCOPE: { status: 400, oauth: 'invalid_scope' },
   INVALID_AUTHORIZATION_DETAILS: { status: 400, oauth: 'invalid_authorization_details' },
   INVALID_DPOP_PROOF: { status: 400, oauth: 'invalid_dpop_proof' },
+  USE_DPOP_NONCE: { status: 400, oauth: 'use_dpop_nonce' },
   UNAUTHORIZED_CLIENT: { status: 400, oauth: 'unauthorized_client' },
   ACCESS_DENIED: { status: 403, oauth: 'access_denied' },
   POLICY_INVALID: { status: 422, oauth: 'invalid_request' },

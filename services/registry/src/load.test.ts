@@ -149,6 +149,47 @@ describe('a load', () => {
     });
   });
 
+  it('keeps who may be named next, with its proof keys, and the keys of a tool', async () => {
+    const key = (x: string): string => `{ kty: OKP, crv: Ed25519, x: ${x} }`;
+    const proof = key('7hdhnM7rqmUxVdQJZvE8RBhQY3x9_1xpdCwPGgd5xpo');
+    await load(
+      infra,
+      changed({
+        'acme/agents/helper.yaml': `${ACME['acme/agents/helper.yaml']}\nproof_keys: [${proof}]\n`,
+        'acme/task-types/look-up.yaml': `${ACME['acme/task-types/look-up.yaml']}\nmay_act: [helper]\n`,
+        'acme/tools.yaml': `
+- { id: erp, audience: "https://erp.test", actions: [things.read], keys: [${proof}] }
+`,
+      }),
+    );
+    const directory = createStoreDirectory(database);
+    const found = await directory.lookup('acme', {
+      actors: ['helper'],
+      task_type: 'look-up',
+      audience: 'https://erp.test',
+    });
+    const keys = [expect.objectContaining({ x: expect.stringMatching(/^7hdh/) })];
+    const body = await directory.bodyText('acme', found.actors[0]?.body as string);
+    expect(readBody(body, found.actors[0]?.body as string)).toMatchObject({ proof_keys: keys });
+    const task = await directory.body('acme', found.task_type?.body as string, 'task-type');
+    expect(task.may_act).toEqual(['helper']);
+    const tool = await directory.body('acme', found.tool?.body as string, 'tool');
+    expect(tool.keys).toEqual(keys);
+    await load(infra, ACME);
+  });
+
+  it.each([
+    ['an agent that is not there', 'may_act: [nobody]', 'which is not in agents/'],
+    ['an agent without proof keys', 'may_act: [helper]', 'which has no proof_keys'],
+  ])('refuses to let a task be handed to %s', async (_, line, why) => {
+    const before = await everything();
+    const file = `${ACME['acme/task-types/look-up.yaml']}\n${line}\n`;
+    await expect(
+      load(infra, changed({ 'acme/task-types/look-up.yaml': file })),
+    ).rejects.toMatchObject({ code: 'LOAD_INVALID', message: expect.stringContaining(why) });
+    expect(await everything()).toBe(before);
+  });
+
   it('runs as a program and says what it did', async () => {
     const dir = join(infra.tmpDir, 'program');
     writeFolder(dir, { ...ACME, ...GLOBEX });

@@ -329,8 +329,16 @@ function partyOf(dimensions: Dimensions): { dimension?: Dimension } {
 }
 
 function taskTerms(taskType: TaskTypeBody): NonNullable<MintResponse['task']> {
-  const { purpose, until_seconds, token_seconds, depth_max, single_use, links } = taskType;
-  return { purpose, until_seconds, token_seconds, depth_max, single_use, links };
+  const { purpose, until_seconds, token_seconds, depth_max, single_use, links, may_act } = taskType;
+  return {
+    purpose,
+    until_seconds,
+    token_seconds,
+    depth_max,
+    single_use,
+    links,
+    ...(may_act === undefined ? {} : { may_act }),
+  };
 }
 
 /** A scope as it travels; the wire type has mutable arrays, the scope is frozen. */

@@ -1,6 +1,6 @@
 import { ScopeError, scope } from '@remit/capability';
 import { type PermissionJson, type Slot } from '@remit/contracts';
-import type { TenantFolder } from './read-folder.ts';
+import type { AgentEntry, TenantFolder } from './read-folder.ts';
 import type { TaskTypeFile } from './schemas.ts';
 import { loadError } from './yaml-file.ts';
 
@@ -66,7 +66,11 @@ export function checkFolder(folder: TenantFolder): void {
     '/audience',
     folder.tools.map(({ audience }) => audience),
   );
-  for (const taskType of folder.taskTypes) checkTaskType(tenant, taskType);
+  const agents = new Map(folder.agents.map((agent) => [agent.id, agent]));
+  for (const taskType of folder.taskTypes) {
+    checkTaskType(tenant, taskType);
+    checkNamed(tenant, taskType, agents);
+  }
 }
 
 function readScope(file: string, path: string, permissions: readonly PermissionJson[]): void {
@@ -95,6 +99,20 @@ function known(
 ): void {
   for (const value of values) {
     if (!all.has(value)) throw loadError(file, `${path} names ${value}, which is not in ${where}`);
+  }
+}
+
+/** Who may be named next is known, and with which key: nothing else can be handed on to it. */
+function checkNamed(
+  tenant: string,
+  taskType: TaskTypeFile,
+  agents: ReadonlyMap<string, AgentEntry>,
+): void {
+  const file = `${tenant}/task-types/${taskType.id}.yaml`;
+  known(file, '/may_act', taskType.may_act ?? [], new Set(agents.keys()), 'agents/');
+  for (const id of taskType.may_act ?? []) {
+    if (agents.get(id)?.proof_keys) continue;
+    throw loadError(file, `/may_act names ${id}, which has no proof_keys`);
   }
 }
 

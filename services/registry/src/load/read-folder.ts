@@ -11,7 +11,7 @@ import {
   roleFile,
   type TaskTypeFile,
   type TenantFile,
-  type ToolEntry,
+  type ToolFile,
   taskTypeFile,
   tenantFile,
   toolsFile,
@@ -20,7 +20,10 @@ import {
 } from './schemas.ts';
 import { type Environment, loadError, readYaml } from './yaml-file.ts';
 
-export type AgentEntry = Omit<AgentFile, 'keys' | 'keys_file'> & { keys: PublicJwk[] };
+export type AgentEntry = Omit<AgentFile, 'keys' | 'keys_file' | 'proof_keys_file'> & {
+  keys: PublicJwk[];
+};
+export type ToolEntry = Omit<ToolFile, 'keys_file'>;
 
 /** A tenant as its folder says it. `files` names where each agent, role and task type came from. */
 export type TenantFolder = {
@@ -88,18 +91,42 @@ function readTenant(dir: string, name: string, env: Environment): TenantFolder {
     roles: many('roles', roleFile),
     users: optional('users.yaml', usersFile) ?? [],
     groups: optional('groups.yaml', groupsFile) ?? [],
-    tools: optional('tools.yaml', toolsFile) ?? [],
+    tools: (optional('tools.yaml', toolsFile) ?? []).map((tool) => withToolKeys(tool, at(), name)),
     taskTypes: many('task-types', taskTypeFile),
   };
 }
 
 function withKeys(agent: AgentFile, folder: string, tenant: string): AgentEntry {
-  const { keys, keys_file: keysFile, ...rest } = agent;
-  const shown = `${tenant}/agents/${agent.id}.yaml`;
-  if ((keys === undefined) === (keysFile === undefined)) {
-    throw loadError(shown, 'needs either keys or keys_file');
-  }
-  return { ...rest, keys: keys ?? readKeys(keysFile as string, folder, shown) };
+  const {
+    keys: inPlace,
+    keys_file: keysFile,
+    proof_keys: proofInPlace,
+    proof_keys_file: proofFile,
+    ...rest
+  } = agent;
+  const from = { folder, shown: `${tenant}/agents/${agent.id}.yaml` };
+  const keys = eitherKeys('keys', inPlace, keysFile, from);
+  if (!keys) throw loadError(from.shown, 'needs either keys or keys_file');
+  const proofKeys = eitherKeys('proof_keys', proofInPlace, proofFile, from);
+  return { ...rest, keys, ...(proofKeys ? { proof_keys: proofKeys } : {}) };
+}
+
+function withToolKeys(tool: ToolFile, folder: string, tenant: string): ToolEntry {
+  const { keys: inPlace, keys_file: keysFile, ...rest } = tool;
+  const keys = eitherKeys('keys', inPlace, keysFile, { folder, shown: `${tenant}/tools.yaml` });
+  return { ...rest, ...(keys ? { keys } : {}) };
+}
+
+/** Keys in place or in a file, never both; undefined for neither. */
+function eitherKeys(
+  name: string,
+  inPlace: PublicJwk[] | undefined,
+  path: string | undefined,
+  { folder, shown }: { folder: string; shown: string },
+): PublicJwk[] | undefined {
+  if (path === undefined) return inPlace;
+  if (inPlace !== undefined) throw loadError(shown, `needs either ${name} or ${name}_file`);
+  return readKeys(name, path, folder, shown);
 }
 
 const jwksFile = Type.Object(
@@ -108,13 +135,13 @@ const jwksFile = Type.Object(
 );
 
 /** A file of public JWKs; one that holds a private member is refused by the closed schema. */
-function readKeys(path: string, folder: string, shown: string): PublicJwk[] {
+function readKeys(name: string, path: string, folder: string, shown: string): PublicJwk[] {
   const file = isAbsolute(path) ? path : join(folder, path);
   try {
     return conform(jwksFile, parseJsonStrict(readFileSync(file, 'utf8'))).keys;
   } catch (cause) {
     const why = (cause as Error).message;
-    throw loadError(shown, `/keys_file ${path} is not a file of public keys: ${why}`);
+    throw loadError(shown, `/${name}_file ${path} is not a file of public keys: ${why}`);
   }
 }
 

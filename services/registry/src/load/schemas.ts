@@ -33,6 +33,8 @@ export const agentFile = closed({
   owner: agent.owner,
   keys: Type.Optional(Type.Array(publicJwk, { minItems: 1, maxItems: 8 })),
   keys_file: Type.Optional(text(4_096)),
+  proof_keys: agent.proof_keys,
+  proof_keys_file: Type.Optional(text(4_096)),
   launchers: Type.Optional(agent.launchers),
   task_types: Type.Optional(names),
   bearer: Type.Optional(agent.bearer),
@@ -72,11 +74,13 @@ export const toolsFile = Type.Array(
     id: name,
     audience: toolBody.properties.audience,
     actions: names,
+    keys: toolBody.properties.keys,
+    keys_file: Type.Optional(text(4_096)),
     args: toolBody.properties.args,
   }),
   { maxItems: 1_024 },
 );
-export type ToolEntry = Static<typeof toolsFile>[number];
+export type ToolFile = Static<typeof toolsFile>[number];
 
 /** `task-types/<id>.yaml` */
 export const taskTypeFile = closed({
@@ -89,5 +93,6 @@ export const taskTypeFile = closed({
   depth_max: Type.Optional(task.depth_max),
   single_use: Type.Optional(task.single_use),
   links: Type.Optional(task.links),
+  may_act: Type.Optional(Type.Array(name, { maxItems: 16, uniqueItems: true })),
 });
 export type TaskTypeFile = Static<typeof taskTypeFile>;
