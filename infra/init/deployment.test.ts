@@ -71,7 +71,7 @@ describe('the preparation of a deployment', () => {
     const keys = files()
       .filter((file) => file.endsWith('-signer.json'))
       .flatMap((file) => (JSON.parse(out(file)) as { keys: { kid: string }[] }).keys);
-    expect(new Set(keys.map(({ kid }) => kid)).size).toBe(7);
+    expect(new Set(keys.map(({ kid }) => kid)).size).toBe(8);
   });
 
   // Goes red when writeSecret is given no mode.

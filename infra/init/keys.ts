@@ -7,16 +7,22 @@ import { calculateJwkThumbprint, type JWK } from 'jose';
 type SignerFile = { keys: (JWK & { kid: string })[] };
 
 /** One signer file per purpose, by the name of the file; a key is never shared between two. */
-const PURPOSES = [
-  'revocation-bus',
-  'registry-bus',
-  'pdp-bus',
-  'audit-bus',
-  'registry-envelope',
-  'revocation-status',
-  'audit-checkpoint',
-] as const;
-export type Purpose = (typeof PURPOSES)[number];
+const PURPOSES = {
+  'revocation-bus': ['Ed25519'],
+  'registry-bus': ['Ed25519'],
+  'pdp-bus': ['Ed25519'],
+  'audit-bus': ['Ed25519'],
+  'registry-envelope': ['Ed25519'],
+  'revocation-status': ['Ed25519'],
+  /** A checkpoint has a signature of each. */
+  'audit-checkpoint': ['Ed25519', 'ML-DSA-44'],
+} as const;
+export type Purpose = keyof typeof PURPOSES;
+
+const DRAW = {
+  Ed25519: () => generateKeyPairSync('ed25519').privateKey,
+  'ML-DSA-44': () => generateKeyPairSync('ml-dsa-44').privateKey,
+} as const;
 
 export type DeploymentKeys = {
   signerFile(purpose: Purpose): string;
@@ -26,15 +32,18 @@ export type DeploymentKeys = {
 };
 
 /**
- * Makes the signing keys of a deployment below `dir`, each file 0600: Ed25519 for each purpose,
- * ML-DSA-65 for each tenant's tokens. A key that exists is kept, so a later call only adds tenants.
+ * Makes the signing keys of a deployment below `dir`, each file 0600: Ed25519 for each purpose and
+ * ML-DSA-44 beside it for checkpoints, ML-DSA-65 for each tenant's tokens. A key that exists is kept,
+ * so a later call only adds tenants, and algorithms that an older version did not have.
  */
 export async function makeKeys(dir: string, tenants: readonly string[]): Promise<DeploymentKeys> {
   const signerFile = (purpose: Purpose): string => join(dir, `${purpose}.json`);
-  for (const purpose of PURPOSES) {
-    if (existsSync(signerFile(purpose))) continue;
-    const { privateKey } = generateKeyPairSync('ed25519');
-    writeSecret(signerFile(purpose), json({ keys: [await privateJwk(privateKey, 'Ed25519')] }));
+  for (const [purpose, algorithms] of Object.entries(PURPOSES)) {
+    const file = signerFile(purpose as Purpose);
+    const { keys }: SignerFile = existsSync(file) ? (readJson(file) as SignerFile) : { keys: [] };
+    const missing = algorithms.filter((alg) => !keys.some((key) => key.alg === alg));
+    for (const alg of missing) keys.push(await privateJwk(DRAW[alg](), alg));
+    if (missing.length > 0) writeSecret(file, json({ keys }));
   }
   const tokenKeysFile = join(dir, 'token-keys.json');
   const tokenKeys: Record<string, SignerFile> = existsSync(tokenKeysFile)

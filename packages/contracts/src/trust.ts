@@ -25,11 +25,12 @@ export const trustFile = closed({
     pdp: keys,
     /** Commit marks of the audit service. */
     audit_mark: keys,
-    /** Checkpoints of the ledger. */
+    /** Checkpoints of the ledger: Ed25519 signs, ML-DSA-44 cosigns. */
     checkpoint: keys,
   }),
   /** The log's name in a checkpoint's first line is this and `/` and the tenant. */
   checkpoint_origin: text(256),
 });
 export type TrustFile = Static<typeof trustFile>;
-export type TrustedKeys = keyof TrustFile['keys'];
+/** Whose keys sign messages of the bus; checkpoints are notes, with keys of more than one kind. */
+export type TrustedKeys = Exclude<keyof TrustFile['keys'], 'checkpoint'>;

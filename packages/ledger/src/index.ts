@@ -7,7 +7,13 @@ export {
   peekCheckpoint,
   signCheckpoint,
 } from './checkpoint.ts';
-export { cosignatureTime, mlDsa44Cosigner, mlDsa44Verifier } from './cosignature.ts';
+export {
+  cosignatureTime,
+  ed25519Cosigner,
+  mlDsa44Cosigner,
+  mlDsa44Verifier,
+  noteVerifier,
+} from './cosignature.ts';
 export {
   appendLeaf,
   decodeEdge,
@@ -56,3 +62,13 @@ export {
   type VerifyInput,
   verifyLedger,
 } from './verify.ts';
+export {
+  type AddCheckpoint,
+  cosign,
+  cosignaturesOf,
+  formatAddCheckpoint,
+  judgeCheckpoint,
+  parseAddCheckpoint,
+  type WitnessedLog,
+  type WitnessVerdict,
+} from './witness.ts';

@@ -3,11 +3,14 @@ import { LedgerError } from './error.ts';
 import { isKeyName, type NoteSigner, type NoteVerifier } from './note.ts';
 
 /** Bytes that name the algorithm of a note signature. C2SP signed-note v1, "Signature types". */
-export const SIGNATURE_TYPES = { ed25519: 0x01, mlDsa44Cosignature: 0x06 } as const;
+export const SIGNATURE_TYPES = {
+  ed25519: 0x01,
+  ed25519Cosignature: 0x04,
+  mlDsa44Cosignature: 0x06,
+} as const;
 export type SignatureType = (typeof SIGNATURE_TYPES)[keyof typeof SIGNATURE_TYPES];
 
-const PUBLIC_KEY_BYTES: Record<SignatureType, number> = { 1: 32, 6: 1_312 };
-const KEY_TYPES: Record<SignatureType, string> = { 1: 'ed25519', 6: 'ml-dsa-44' };
+const PUBLIC_KEY_BYTES: Record<SignatureType, number> = { 1: 32, 4: 32, 6: 1_312 };
 const VKEY = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/u;
 
 /** A verifier key: what a client is given of a signer. */
@@ -24,10 +27,13 @@ export function noteKeyId(name: string, type: SignatureType, publicKey: Uint8Arr
   return hash('sha256', input, 'buffer').readUInt32BE();
 }
 
-/** The verifier key of a public (or private) Ed25519 or ML-DSA-44 key under a name. */
-export function verifierKey(name: string, key: KeyObject): VerifierKey {
+/**
+ * The verifier key of a public (or private) Ed25519 or ML-DSA-44 key under a name. An Ed25519 key signs
+ * notes as they are; that of a witness, which signs the time as well, is a `cosigner`.
+ */
+export function verifierKey(name: string, key: KeyObject, { cosigner = false } = {}): VerifierKey {
   if (!isKeyName(name)) throw new LedgerError('VKEY_MALFORMED', 'not a key name', { name });
-  const type = typeOf(key);
+  const type = typeOf(key, cosigner);
   const jwk = (key.type === 'private' ? createPublicKey(key) : key).export({ format: 'jwk' });
   const publicKey = Buffer.from(String(jwk['x'] ?? jwk['pub']), 'base64url');
   return { name, type, publicKey, keyId: noteKeyId(name, type, publicKey) };
@@ -48,7 +54,7 @@ export function parseVkey(vkey: string): VerifierKey {
   const bytes = Buffer.from(encoded, 'base64');
   const type = bytes[0];
   const publicKey = bytes.subarray(1);
-  if (type !== SIGNATURE_TYPES.ed25519 && type !== SIGNATURE_TYPES.mlDsa44Cosignature) {
+  if (!isSignatureType(type)) {
     throw new LedgerError('KEY_UNSUPPORTED', 'the signature type is not supported', { type });
   }
   const keyId = Number.parseInt(id, 16);
@@ -66,9 +72,9 @@ export function parseVkey(vkey: string): VerifierKey {
 export function keyObject({ type, publicKey }: VerifierKey): KeyObject {
   const value = Buffer.from(publicKey).toString('base64url');
   const jwk =
-    type === SIGNATURE_TYPES.ed25519
-      ? { kty: 'OKP', crv: 'Ed25519', x: value }
-      : { kty: 'AKP', alg: 'ML-DSA-44', pub: value };
+    type === SIGNATURE_TYPES.mlDsa44Cosignature
+      ? { kty: 'AKP', alg: 'ML-DSA-44', pub: value }
+      : { kty: 'OKP', crv: 'Ed25519', x: value };
   try {
     return createPublicKey({ key: jwk, format: 'jwk' });
   } catch (cause) {
@@ -100,10 +106,16 @@ export function typed(key: VerifierKey, type: SignatureType): VerifierKey {
   return key;
 }
 
-function typeOf(key: KeyObject): SignatureType {
+function isSignatureType(type: number | undefined): type is SignatureType {
+  return type !== undefined && Object.hasOwn(PUBLIC_KEY_BYTES, type);
+}
+
+function typeOf(key: KeyObject, cosigner: boolean): SignatureType {
   const name: string | undefined = key.asymmetricKeyType;
-  if (name === KEY_TYPES[1]) return SIGNATURE_TYPES.ed25519;
-  if (name === KEY_TYPES[6]) return SIGNATURE_TYPES.mlDsa44Cosignature;
+  if (name === 'ed25519') {
+    return cosigner ? SIGNATURE_TYPES.ed25519Cosignature : SIGNATURE_TYPES.ed25519;
+  }
+  if (name === 'ml-dsa-44') return SIGNATURE_TYPES.mlDsa44Cosignature;
   throw new LedgerError('KEY_UNSUPPORTED', 'only Ed25519 and ML-DSA-44 keys sign notes', {
     type: name ?? key.type,
   });

@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import { connectBus, createVerifier } from '@remit/bus';
 import { type AuditRecord, checkpointMessage, conform, SIGNED } from '@remit/contracts';
 import {
-  ed25519Verifier,
   leafHash,
+  noteVerifier,
   openCheckpoint,
+  openNote,
   parseVkey,
   verifyInclusion,
 } from '@remit/ledger';
@@ -105,7 +106,8 @@ test('a checkpoint is announced on the bus, and its note verifies with the pinne
   const message = conform(checkpointMessage, JSON.parse(Buffer.from(payload).toString()));
   expect(message.tenant).toBe('acme');
   const told = (await service.get('/checkpoint')).json();
-  const verifiers = told.vkeys.map((vkey: string) => ed25519Verifier(parseVkey(vkey)));
+  const verifiers = told.vkeys.map((vkey: string) => noteVerifier(parseVkey(vkey)));
+  expect(openNote(message.note, verifiers).signedBy).toHaveLength(2);
   const checkpoint = openCheckpoint(message.note, { origin: 'remit.test/acme', verifiers });
   expect(checkpoint.size).toBeGreaterThan(0);
   await operator.close();
@@ -171,10 +173,9 @@ test('a record is proved with nothing but its bytes, the proof and the log’s k
   const { records } = (await service.get('/records?event=decision')).json();
   const response = await service.get(`/records/${records[1].id}/proof`);
   const proof = response.json();
-  const [vkey] = proof.vkeys;
   const { size, root } = openCheckpoint(proof.note, {
     origin: 'remit.test/acme',
-    verifiers: [ed25519Verifier(parseVkey(vkey))],
+    verifiers: proof.vkeys.map((vkey: string) => noteVerifier(parseVkey(vkey))),
   });
   const claim = {
     leaf: leafHash(Buffer.from(proof.bytes, 'base64')),
@@ -275,7 +276,11 @@ test('it publishes its signing keys and more than ten metrics of its own', async
   await using service = await testService();
   const { keys } = (await service.app.http.inject({ url: '/.well-known/jwks.json' })).json();
   const { audit_mark: mark, checkpoint } = service.infra.trust().keys;
-  expect(keys.map(({ x }: { x: string }) => x)).toEqual([mark[0]?.x, checkpoint[0]?.x]);
+  expect(keys.map(({ x, pub }: { x?: string; pub?: string }) => x ?? pub)).toEqual([
+    mark[0]?.x,
+    checkpoint[0]?.x,
+    checkpoint[1]?.pub,
+  ]);
   const { body } = await service.app.http.inject({ url: '/metrics' });
   const names = [...body.matchAll(/^# TYPE (remit_audit_\w+)/gm)].map(([, name]) => name);
   expect(new Set(names)).toEqual(

@@ -53,7 +53,7 @@ export type Kit<DB> = {
   readonly lifecycle: Lifecycle;
   readonly trust: TrustFile;
   /** Verifiers of the trust file's pinned keys, one per signing purpose. */
-  readonly verifiers: Readonly<Record<TrustedKeys, Verifier>>;
+  readonly verifiers: Verifiers;
   readonly bus: Bus;
   readonly database: Database<DB>;
   readonly recorder: Recorder;
@@ -79,6 +79,8 @@ export type Kit<DB> = {
     reload?: () => Promise<void>;
   }) => App & { http: FastifyInstance };
 };
+
+type Verifiers = Readonly<Record<TrustedKeys, Verifier>>;
 
 const DATABASE_WITHIN_MS = 10_000;
 
@@ -189,9 +191,11 @@ export async function openKit<DB>(options: {
   }
 }
 
-function verifiersOf(trust: TrustFile): Readonly<Record<TrustedKeys, Verifier>> {
-  const entries = Object.entries(trust.keys).map(([name, keys]) => [name, createVerifier(keys)]);
-  return Object.freeze(Object.fromEntries(entries) as Record<TrustedKeys, Verifier>);
+function verifiersOf(trust: TrustFile): Verifiers {
+  // Checkpoints are notes with keys of more than one kind; whoever reads them checks them.
+  const { checkpoint: _notes, ...purposes } = trust.keys;
+  const entries = Object.entries(purposes).map(([name, keys]) => [name, createVerifier(keys)]);
+  return Object.freeze(Object.fromEntries(entries) as Verifiers);
 }
 
 type Parts = {

@@ -5,25 +5,26 @@ import type { PublicJwk, TrustFile } from '@remit/contracts';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import { StackError } from '../error.ts';
 
-export type KeyAlgorithm = 'Ed25519' | 'ES256' | 'ML-DSA-65';
+export type KeyAlgorithm = 'Ed25519' | 'ES256' | 'ML-DSA-44' | 'ML-DSA-65';
 export type PrivateJwk = JWK & { kid: string };
 export type SignerFile = { keys: PrivateJwk[] };
 
 /** Makes a private key. `label` names its use, for makers that derive instead of draw. */
 export type KeyMaker = (algorithm: KeyAlgorithm, label: string) => KeyObject;
 
-/** One signer file per purpose; a key is never shared between two. */
+/** One signer file per purpose, the first key signs; a key is never shared between two. */
 const PURPOSES = {
   /** Events, beats and answers. */
-  'revocation-bus': 'Ed25519',
-  'registry-bus': 'Ed25519',
-  'pdp-bus': 'Ed25519',
+  'revocation-bus': ['Ed25519'],
+  'registry-bus': ['Ed25519'],
+  'pdp-bus': ['Ed25519'],
   /** Commit marks. */
-  'audit-bus': 'Ed25519',
-  'registry-envelope': 'Ed25519',
-  'revocation-status': 'Ed25519',
-  'audit-checkpoint': 'Ed25519',
-} as const satisfies Record<string, KeyAlgorithm>;
+  'audit-bus': ['Ed25519'],
+  'registry-envelope': ['Ed25519'],
+  'revocation-status': ['Ed25519'],
+  /** A checkpoint has a signature of each. */
+  'audit-checkpoint': ['Ed25519', 'ML-DSA-44'],
+} as const satisfies Record<string, readonly KeyAlgorithm[]>;
 export type KeyPurpose = keyof typeof PURPOSES;
 
 export type KeyFiles = {
@@ -52,16 +53,25 @@ export async function makeKeys(
   const signerFile = (purpose: KeyPurpose): string => join(dir, `${purpose}.json`);
   const agentFile = (agent: string): string => join(dir, 'agents', `${agent}.json`);
   const agentProofFile = (agent: string): string => join(dir, 'agents', `${agent}.dpop.json`);
-  const ensure = async (file: string, algorithm: KeyAlgorithm, label: string): Promise<void> => {
-    if (existsSync(file)) return;
-    writeSecret(file, { keys: [await privateJwk(make(algorithm, label), algorithm)] });
+  const ensure = async (
+    file: string,
+    algorithms: readonly KeyAlgorithm[],
+    label: string,
+  ): Promise<void> => {
+    const { keys }: SignerFile = existsSync(file) ? readSigner(file) : { keys: [] };
+    const missing = algorithms.filter((alg) => !keys.some((key) => key.alg === alg));
+    if (missing.length === 0) return;
+    for (const algorithm of missing) {
+      keys.push(await privateJwk(make(algorithm, label), algorithm));
+    }
+    writeSecret(file, { keys });
   };
-  for (const [purpose, algorithm] of Object.entries(PURPOSES)) {
-    await ensure(signerFile(purpose as KeyPurpose), algorithm, purpose);
+  for (const [purpose, algorithms] of Object.entries(PURPOSES)) {
+    await ensure(signerFile(purpose as KeyPurpose), algorithms, purpose);
   }
   for (const agent of who.agents ?? []) {
-    await ensure(agentFile(agent), 'Ed25519', `agent ${agent}`);
-    await ensure(agentProofFile(agent), 'ES256', `proof ${agent}`);
+    await ensure(agentFile(agent), ['Ed25519'], `agent ${agent}`);
+    await ensure(agentProofFile(agent), ['ES256'], `proof ${agent}`);
   }
   const tokenKeysFile = join(dir, 'token-keys.json');
   const tokenKeys: Record<string, SignerFile> = existsSync(tokenKeysFile)
@@ -141,5 +151,6 @@ export function publicPart(jwk: JWK): PublicJwk {
 function drawKey(algorithm: KeyAlgorithm): KeyObject {
   if (algorithm === 'ES256') return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   if (algorithm === 'Ed25519') return generateKeyPairSync('ed25519').privateKey;
+  if (algorithm === 'ML-DSA-44') return generateKeyPairSync('ml-dsa-44').privateKey;
   return generateKeyPairSync('ml-dsa-65').privateKey;
 }

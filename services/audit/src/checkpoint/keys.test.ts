@@ -23,7 +23,11 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const ed = generateKeyPairSync('ed25519');
 const mlDsa = generateKeyPairSync('ml-dsa-44');
 const trust = {
-  keys: { checkpoint: [ed.publicKey.export({ format: 'jwk' }) as PublicJwk] },
+  keys: {
+    checkpoint: [ed, mlDsa].map(
+      ({ publicKey }) => publicKey.export({ format: 'jwk' }) as PublicJwk,
+    ),
+  },
   checkpoint_origin: 'log.test',
 } as TrustFile;
 
@@ -59,7 +63,9 @@ test('an ML-DSA-44 key in the file cosigns with the time, and who knows only Ed2
   expect(openNote(note, [cosigner]).signedBy).toEqual([cosigner]);
   const [, line] = parseNote(note).signatures;
   expect(cosignatureTime(line?.signature ?? Buffer.alloc(8))).toBe(clock.nowSeconds());
-  expect(openNote(note, keys.verifiers('acme')).signedBy).toHaveLength(1);
+  expect(openNote(note, keys.verifiers('acme')).signedBy).toHaveLength(2);
+  const ed25519Alone = keys.verifiers('acme').slice(0, 1);
+  expect(openNote(note, ed25519Alone).signedBy).toHaveLength(1);
   expect(keys.publicJwks().map(({ kty }) => kty)).toEqual(['OKP', 'AKP']);
   expect(JSON.stringify(keys.publicJwks())).not.toMatch(/"(d|priv)":/);
 });
@@ -70,6 +76,11 @@ test('a key that nobody could check, a file of another kind, or none is refused'
     [
       'stranger.json',
       { keys: [jwk(stranger)] },
+      'signs with a key that the trust file does not name',
+    ],
+    [
+      'cosigner.json',
+      { keys: [jwk(ed.privateKey), jwk(generateKeyPairSync('ml-dsa-44').privateKey)] },
       'signs with a key that the trust file does not name',
     ],
     ['mldsa.json', { keys: [jwk(mlDsa.privateKey)] }, 'holds no Ed25519 key'],
@@ -86,4 +97,25 @@ test('a key that nobody could check, a file of another kind, or none is refused'
   expect(() => readCheckpointKeys(join(dir, 'nowhere'), trust, fixedClock())).toThrow(
     expect.objectContaining({ code: 'KEY_FILE_INVALID' }),
   );
+});
+
+test('a key is replaced without losing what the old one signed', () => {
+  const next = generateKeyPairSync('ed25519');
+  const pinned = [ed.publicKey, mlDsa.publicKey, next.publicKey];
+  const both = {
+    ...trust,
+    keys: { ...trust.keys, checkpoint: pinned.map((key) => key.export({ format: 'jwk' })) },
+  } as TrustFile;
+  const open = (file: string) => readCheckpointKeys(file, both, fixedClock());
+  const before = open(
+    signerFile('before.json', { keys: [ed, mlDsa].map((k) => jwk(k.privateKey)) }),
+  );
+  const after = open(
+    signerFile('after.json', { keys: [next, mlDsa].map((k) => jwk(k.privateKey)) }),
+  );
+  for (const signing of [before, after]) {
+    const note = signCheckpoint(head, signing.signers('acme'));
+    expect(openNote(note, after.verifiers('acme')).signedBy).toHaveLength(2);
+    expect(openNote(note, before.verifiers('acme')).signedBy).toHaveLength(2);
+  }
 });

@@ -2,10 +2,10 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { PublicJwk, TrustFile } from '@remit/contracts';
 import {
   ed25519Signer,
-  ed25519Verifier,
   mlDsa44Cosigner,
   type NoteSigner,
   type NoteVerifier,
+  noteVerifier,
   type VerifierKey,
   verifierKey,
 } from '@remit/ledger';
@@ -26,7 +26,9 @@ export type CheckpointKeys = {
 
 /**
  * Reads the signer file of checkpoints. The first Ed25519 key signs, the first ML-DSA-44 key cosigns.
- * The one that signs must be pinned in the trust file: what nobody can check is not signed.
+ * Each that signs must be pinned in the trust file: what nobody can check is not signed. Every pinned
+ * key verifies, so that a key can be replaced: pin the next one everywhere, then put it first in the
+ * signer file, and keep the old one pinned for the checkpoints that it signed.
  * Throws AuditError `CHECKPOINT_KEY_INVALID`.
  */
 export function readCheckpointKeys(path: string, trust: TrustFile, clock: Clock): CheckpointKeys {
@@ -35,10 +37,11 @@ export function readCheckpointKeys(path: string, trust: TrustFile, clock: Clock)
   // The type names of Node's declarations end before ML-DSA.
   const mlDsa = keys.find((key) => String(key.asymmetricKeyType) === 'ml-dsa-44');
   if (ed25519 === undefined) throw invalid(path, 'holds no Ed25519 key');
-  const pinned = trust.keys.checkpoint
-    .filter((jwk) => jwk.crv === 'Ed25519')
-    .map((jwk) => createPublicKey({ key: jwk, format: 'jwk' }));
-  if (!pinned.some((key) => key.equals(createPublicKey(ed25519)))) {
+  const pinned = trust.keys.checkpoint.map((jwk) =>
+    createPublicKey({ key: jwk, format: 'jwk' }),
+  );
+  for (const key of [ed25519, ...(mlDsa ? [mlDsa] : [])]) {
+    if (pinned.some((known) => known.equals(createPublicKey(key)))) continue;
     throw invalid(path, 'signs with a key that the trust file does not name');
   }
   const origin = (tenant: string): string => `${trust.checkpoint_origin}/${tenant}`;
@@ -50,7 +53,7 @@ export function readCheckpointKeys(path: string, trust: TrustFile, clock: Clock)
       ed25519Signer(origin(tenant), ed25519),
       ...(mlDsa ? [mlDsa44Cosigner(origin(tenant), mlDsa, () => nowSeconds(clock))] : []),
     ],
-    verifiers: (tenant) => vkeys(tenant).map(ed25519Verifier),
+    verifiers: (tenant) => vkeys(tenant).map(noteVerifier),
     vkeys,
     publicJwks: () =>
       keys.map((key) => createPublicKey(key).export({ format: 'jwk' }) as PublicJwk),
