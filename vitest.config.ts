@@ -10,6 +10,8 @@ export default defineConfig({
     // Processes, not threads: a worker starts servers, and their death signal is bound to its thread.
     pool: 'forks',
     maxWorkers: 2,
+    // A given nats-server reads its configuration again for each file, and is deaf for that moment.
+    fileParallelism: process.env['REMIT_TEST_INFRA'] !== 'external',
     testTimeout: 15_000,
     hookTimeout: 60_000,
     // The slowest files first, so that a run ends with vitest's own closing lines.

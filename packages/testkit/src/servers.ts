@@ -18,7 +18,7 @@ import {
   writePidFile,
 } from '@remit/stack';
 import { removeFolder } from './folders.ts';
-import { type GivenBus, type GivenBusAddress, givenBus } from './given-bus.ts';
+import { type GivenBus, type GivenBusAddress, givenBus, RUN_PREFIX } from './given-bus.ts';
 import { DEFAULT_MEMBERS } from './members.ts';
 
 /** Where pid files of test servers lie, so that a later run ends what a killed one left. */
@@ -135,7 +135,7 @@ function serversFrom(source: Source): TestServers {
   const forget = writePidFile(testRunDir, { name: 'test-run', pid: process.pid, folders: [dir] });
   const swept = sweep(testRunDir);
   // A server that is not ours alone may hold the databases of another run.
-  const prefix = `remit_test_${randomBytes(4).toString('hex')}`;
+  const prefix = `${RUN_PREFIX}${randomBytes(4).toString('hex')}`;
   const made = new Set<string>();
 
   const bus = once(async () => {
