@@ -11,7 +11,13 @@ describe('the policies of the bus', () => {
   });
 
   it('send again what names its attempt, and are done within three seconds', () => {
-    for (const method of ['revocation.claim', 'revocation.consume'] as const) {
+    for (const method of [
+      'revocation.claim',
+      'revocation.commit',
+      'revocation.consume',
+      'revocation.release',
+      'revocation.reserve',
+    ] as const) {
       const { timeoutMs, retries, backoffMs } = BUS_POLICIES[METHOD_POLICY[method]];
       expect(retries).toBeGreaterThan(0);
       expect((retries + 1) * timeoutMs + retries * backoffMs).toBeLessThan(3_000);

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { budgetDeclarations } from './budgets.ts';
 import { permissionsJson } from './registry.ts';
 import { closed, count, oneOf, text } from './schema.ts';
 
@@ -93,6 +94,7 @@ export const mintResponse = closed({
       single_use: Type.Boolean(),
       links: Type.Boolean(),
       may_act: Type.Optional(Type.Array(text(128), { maxItems: 16 })),
+      budgets: Type.Optional(budgetDeclarations),
     }),
   ),
   /** On deny: the refused part of the caller's own request, and the argument's path. */

@@ -18,6 +18,14 @@ export {
   producerSchema,
   recordText,
 } from './audit.ts';
+export {
+  AMOUNT_SCALE,
+  type BudgetDeclaration,
+  type BudgetRegistration,
+  budgetDeclarations,
+  CALLS,
+  exactAmount,
+} from './budgets.ts';
 export { bodyDigest, canonicalBytes, canonicalText, sha256 } from './canonical.ts';
 export {
   type Dimension,
@@ -148,6 +156,7 @@ export {
   signedReply,
   sourceBeat,
 } from './signed.ts';
+export type { ReserveRequest, ReserveResponse, SettleResponse } from './spending.ts';
 export { durables, type StreamDeclaration, type StreamName, streams } from './streams.ts';
 export {
   type AuditSubject,

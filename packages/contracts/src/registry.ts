@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { budgetDeclarations } from './budgets.ts';
 import { closed, count, oneOf, text } from './schema.ts';
 import { cloudEvent } from './signed.ts';
 
@@ -124,6 +125,8 @@ export const taskTypeBody = closed({
   links: Type.Boolean(),
   /** The agents that tokens of the task may be handed to; absent: any agent, by the issuer alone. */
   may_act: Type.Optional(Type.Array(id, { maxItems: 16, uniqueItems: true })),
+  /** What calls of its tokens may spend together; absent: nothing is counted. */
+  budgets: Type.Optional(budgetDeclarations),
 });
 export type TaskTypeBody = Static<typeof taskTypeBody>;
 

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { budgetRegistration } from './budgets.ts';
 import { closed, count, oneOf, text } from './schema.ts';
 import { cloudEvent } from './signed.ts';
 
@@ -125,7 +126,12 @@ export type CheckRequest = Static<typeof checkRequest>;
 export type CheckResponse = Static<typeof checkResponse>;
 
 /** A token about to be signed: only ids, thumbprints and the claims that revocation needs. */
-export const registerRequest = closed({ ...tokenSubjects.properties, exp: count });
+export const registerRequest = closed({
+  ...tokenSubjects.properties,
+  exp: count,
+  /** With a first token: what its budgets are. */
+  budgets: Type.Optional(Type.Array(budgetRegistration, { maxItems: 16 })),
+});
 export const registerResponse = closed({ idx: count, uri: text(2_048) });
 export type RegisterRequest = Static<typeof registerRequest>;
 

@@ -1,11 +1,4 @@
 import type { Static, TSchema } from 'typebox';
-import {
-  commitRequest,
-  releaseRequest,
-  reserveRequest,
-  reserveResponse,
-  settleResponse,
-} from './budgets.ts';
 import { evaluateRequest, evaluateResponse, mintRequest, mintResponse } from './decision.ts';
 import { bodyRequest, bodyResponse, lookupRequest, lookupResponse } from './registry.ts';
 import {
@@ -26,6 +19,13 @@ import {
   snapshotRequest,
   snapshotResponse,
 } from './revocation.ts';
+import {
+  commitRequest,
+  releaseRequest,
+  reserveRequest,
+  reserveResponse,
+  settleResponse,
+} from './spending.ts';
 import type { TrustedKeys } from './trust.ts';
 
 /**
