@@ -61,10 +61,8 @@ export async function startDemoStack(options: DemoStackOptions): Promise<DemoSta
     await line.close();
   };
   try {
-    publishAgentKeys(stack);
     const startedAt = performance.now();
-    await load('registry', ['--dir', join(repositoryRoot, 'demo', 'tenant')], stack);
-    await load('pdp', ['--dir', join(repositoryRoot, 'demo', 'tenant')], stack);
+    await loadOrganisation(stack);
     options.onProgress(
       `tenants and guardrails loaded (${Math.round(performance.now() - startedAt)} ms)`,
     );
@@ -75,7 +73,8 @@ export async function startDemoStack(options: DemoStackOptions): Promise<DemoSta
   }
 }
 
-function idp({ plan }: ExtraContext) {
+/** The organisation's IdP, as a program of a stack. */
+export function idp({ plan }: ExtraContext) {
   const settings: IdpOptions = {
     issuer: plan.url('idp'),
     users: passwords(plan.path('people.json')),
@@ -135,6 +134,13 @@ function passwords(file: string): Record<string, string> {
   return JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
 }
 
+/** Gives a running stack its tenants, people, agents and guardrails. */
+export async function loadOrganisation(stack: Stack): Promise<void> {
+  publishAgentKeys(stack);
+  await load('registry', ['--dir', join(repositoryRoot, 'demo', 'tenant')], stack);
+  await load('pdp', ['--dir', join(repositoryRoot, 'demo', 'tenant')], stack);
+}
+
 /** The registry is given public keys only: what an agent's owner would send to its administrators. */
 function publishAgentKeys({ keys, plan }: Stack): void {
   mkdirSync(plan.path('agent-keys'), { recursive: true });
@@ -169,7 +175,8 @@ async function load(service: string, args: string[], stack: Stack): Promise<void
   );
 }
 
-function describe(stack: Stack): DevFile {
+/** What `dev.json` says of a running stack. */
+export function describe(stack: Stack): DevFile {
   const { plan, urls, keys, bus } = stack;
   const people = passwords(plan.path('people.json'));
   const services = ['issuer', 'pdp', 'revocation', 'audit', 'registry'];

@@ -36,6 +36,7 @@ describe('an enforcement point', () => {
     expect(pep.health()).toEqual({
       fresh: true,
       bus: 'connected',
+      rev: { epoch: 'epoch-01', seq: 0 },
       revocations: 0,
       refusedMessages: 0,
     });

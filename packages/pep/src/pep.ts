@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Bus, connectBus, createVerifier, type Verifier } from '@remit/bus';
 import type { ProofAlgorithm, TokenAlgorithm, VerifyKey } from '@remit/capability/token';
-import { conform, type TrustFile, trustFile } from '@remit/contracts';
+import { conform, type Rev, type TrustFile, trustFile } from '@remit/contracts';
 import { createRecorder, type Recorder } from '@remit/recorder';
 import { createRevocationView } from '@remit/revocation-view';
 import { LRUCache } from 'lru-cache';
@@ -51,7 +51,14 @@ export type PepOptions = {
 export type Pep = Enforcement & {
   readonly audience: string;
   /** Whether anything can be allowed now, and why not. */
-  health(): { fresh: boolean; bus: string; revocations: number; refusedMessages: number };
+  health(): {
+    fresh: boolean;
+    bus: string;
+    /** How far the log of revocations is applied; undefined before the first snapshot. */
+    rev: Rev | undefined;
+    revocations: number;
+    refusedMessages: number;
+  };
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
@@ -156,6 +163,7 @@ async function assemble(
     health: () => ({
       fresh: view.fresh(monotonicMs()),
       bus: bus.status(),
+      rev: view.rev(),
       revocations: view.stats().entries,
       refusedMessages: feed.refused(),
     }),
