@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   type App,
   createOutbox,
@@ -21,6 +22,7 @@ import { createConsumer } from './domain/consumer.ts';
 import { createJournal } from './domain/journal.ts';
 import { createRevoker } from './domain/revoker.ts';
 import { createStatusLists, createStatusSigner } from './domain/status-list.ts';
+import { createStoreGuard, guarded } from './domain/store-guard.ts';
 import { revokeRoute } from './http/revoke.ts';
 import { statusRoute } from './http/status.ts';
 import { createFeedMetrics } from './metrics.ts';
@@ -89,8 +91,23 @@ async function assemble(
   const late = (): string | null =>
     SOURCES.map((source) => watch.late(source)).find((why) => why !== null) ?? null;
   const holder = `${kit.instance}-${crypto.randomUUID()}`;
-  const beats = createBeats({ database, bus, signer, log, holder, monotonicMs, late });
-  const metrics = createFeedMetrics(kit.metrics, { beats, outbox, watch });
+  let wentBack = 0;
+  const guard = createStoreGuard({
+    database,
+    log,
+    file: join(config.spoolDir, 'store-seen.json'),
+    monotonicMs,
+    onWentBack: () => wentBack++,
+  });
+  // The second look is at the epoch that the first one began.
+  if (!(await guard.verify())) await guard.verify();
+  const beats = createBeats({ database, bus, signer, log, holder, monotonicMs, late, guard });
+  const metrics = createFeedMetrics(kit.metrics, {
+    beats,
+    outbox,
+    watch,
+    wentBack: () => wentBack,
+  });
 
   const journal = createJournal({ outbox, signer });
   const revoker = createRevoker({
@@ -139,8 +156,8 @@ async function assemble(
     observed: metrics,
   });
 
-  revokeRoute(kit, revoker);
-  statusRoute(http, lists);
+  revokeRoute(kit, { ...revoker, ...guarded(guard, { revoke: revoker.revoke }) });
+  statusRoute(http, guarded(guard, lists));
   kit.publishKeys(() => [signer, statusKeys]);
   for (const source of SOURCES) {
     health.add(`feed_of_${source}`, () => {
@@ -148,6 +165,9 @@ async function assemble(
       if (why !== null) throw new NotReady(why);
     });
   }
+  health.add('store', () => {
+    if (!guard.known()) throw new NotReady('the store has not been found as it was left');
+  });
   health.add('lease', async () => {
     if (!(await isLed(database))) throw new NotReady('nobody leads the revocation feed');
   });
@@ -157,7 +177,7 @@ async function assemble(
       for (const tenant of Object.keys(kit.trust.tenants)) {
         await database.withTenant(tenant, (trx) => ensureHead(trx, tenant));
       }
-      kit.serve('revocation', handlers, signer);
+      kit.serve('revocation', guarded(guard, handlers), signer);
       const forgetting = setInterval(() => {
         forgetUses(database)
           .then(metrics.usesForgotten)

@@ -21,9 +21,9 @@ export type FeedMetrics = Observed & {
 
 export function createFeedMetrics(
   metrics: Metrics,
-  parts: { beats: Beats; outbox: Outbox<Tables>; watch: SourceWatch },
+  parts: { beats: Beats; outbox: Outbox<Tables>; watch: SourceWatch; wentBack: () => number },
 ): FeedMetrics {
-  const { beats, outbox, watch } = parts;
+  const { beats, outbox, watch, wentBack } = parts;
   const prefix = 'remit_revocation';
   const revocations = metrics.counter(`${prefix}_revocations_total`, 'Revocations by kind.');
   const checks = metrics.counter(`${prefix}_checks_total`, 'Checks before a decision by outcome.');
@@ -75,6 +75,11 @@ export function createFeedMetrics(
       { labels: { outcome: 'dropped' }, value: dropped },
     ];
   });
+  metrics.gauge(
+    `${prefix}_store_went_back`,
+    'Times since the start that the store was found put back and a new epoch begun.',
+    wentBack,
+  );
   metrics.gauge(`${prefix}_outbox_unsent`, 'Feed events that wait to be sent.', () => {
     return outbox.lag().unsent;
   });

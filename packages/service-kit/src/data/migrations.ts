@@ -27,6 +27,8 @@ export type MigrationContext = {
   tenantTable: (name: string, options?: TenantTableOptions) => Promise<void>;
   /** A table of one row for the whole service (a head, a lease): its tenant is `*`, no other passes. */
   serviceTable: (name: string, options?: { privileges?: readonly Privilege[] }) => Promise<void>;
+  /** Gives the app role more on a table of an earlier migration; its policies stay as they are. */
+  allow: (name: string, privileges: readonly Privilege[]) => Promise<void>;
 };
 
 /** Migrations by name; they run in the order of their names, `0001_…` first. */
@@ -111,6 +113,11 @@ function asKysely(
 function contextOf(db: Kysely<never>, schema: string, appRole: string): MigrationContext {
   const role = sql.ref(appRole);
 
+  async function grant(name: string, privileges: readonly Privilege[]): Promise<void> {
+    const list = sql.raw(privileges.join(', '));
+    await sql`grant ${list} on ${sql.ref(name)} to ${role}`.execute(db);
+  }
+
   async function lock(name: string, privileges: readonly Privilege[]): Promise<void> {
     if (!IDENTIFIER.test(name)) throw new Error(`${name} is not a table name`);
     const table = sql.ref(name);
@@ -118,12 +125,13 @@ function contextOf(db: Kysely<never>, schema: string, appRole: string): Migratio
     await sql`alter table ${table} force row level security`.execute(db);
     await sql`revoke all on ${table} from public`.execute(db);
     if (privileges.length === 0) return;
-    await sql`grant ${sql.raw(privileges.join(', '))} on ${table} to ${role}`.execute(db);
+    await grant(name, privileges);
   }
 
   return {
     db,
     schema,
+    allow: grant,
     tenantTable: async (name, { privileges = ALL, system = [] } = {}) => {
       await lock(name, privileges);
       const table = sql.ref(name);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { createRevocationSet } from '@remit/revocation-view';
 import type { Database } from '@remit/service-kit';
 import { CompactSign, importJWK, type JWK } from 'jose';
@@ -71,7 +72,7 @@ export function createStatusLists(options: {
       if (version === undefined) return undefined;
       const key = `${tenant}/${list}`;
       const known = cache.get(key);
-      if (known && known.version.seq === version.seq && known.version.late === version.late) {
+      if (known && isDeepStrictEqual(known.version, version)) {
         const shown = await known.made;
         if (nowSeconds - shown.iat < ttlSeconds / 2) return shown;
       }
@@ -93,9 +94,16 @@ async function computeBits(
   tenant: string,
   list: number,
 ): Promise<{ bits: Uint8Array; iat: number }> {
-  const bits = Uint8Array.from(await lockBits(trx, tenant, list));
+  const shown = await lockBits(trx, tenant, list);
+  const bits = Uint8Array.from(shown.bits);
   const point = await readPoint(trx, tenant);
   const iat = Math.floor(point.timeMs / 1_000);
+  if (shown.epoch !== point.epoch) {
+    // All its tokens are dead, also those whose registration a restored store doesn't have.
+    bits.fill(0xff);
+    await saveBits(trx, tenant, list, bits);
+    return { bits, iat };
+  }
   const aliveAt = iat - CLOCK_SKEW_SECONDS;
   const set = createRevocationSet({ tenant });
   for await (const entry of aliveEntries(trx, tenant, point, aliveAt)) set.learn(entry);

@@ -4,8 +4,11 @@ import { sql } from 'kysely';
 import { headTag } from './point.ts';
 import type { Tables } from './tables.ts';
 
-/** A held lease: the term that fences it, and the feed's clock when the statement began. */
-export type Held = { term: number; feedMs: number };
+/**
+ * A held lease: the term that fences it, the feed's clock when the statement began, and how often the
+ * lease was taken or renewed since the store was made.
+ */
+export type Held = { term: number; feedMs: number; renewals: number };
 
 /** Beats list a tenant somewhat longer than views rely on. */
 const LISTED_MS = BEAT_HEADS_MS + 15_000;
@@ -28,11 +31,12 @@ export async function renewLease(
       term = case when holder = ${holder} and expires_at > clock_timestamp()
         then term else term + 1 end,
       holder = ${holder},
+      renewals = renewals + 1,
       expires_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1_000}),
       offset_ms = offset_ms + greatest(0, feed_ms - (${clockMs} + offset_ms)),
       feed_ms = greatest(feed_ms, ${clockMs} + offset_ms)
     where tenant = '*' and (holder = ${holder} or expires_at <= clock_timestamp())
-    returning term, feed_ms as "feedMs"`.execute(database.db);
+    returning term, feed_ms as "feedMs", renewals`.execute(database.db);
   return rows[0];
 }
 

@@ -2,7 +2,7 @@ import type { TokenSubjects } from '@remit/contracts';
 import type { Trx } from './tables.ts';
 
 /** What a list depends on: when none of it moved, the list hasn't either. */
-export type ListVersion = { seq: number; late: number };
+export type ListVersion = { seq: number; late: number; epoch: string };
 
 /** The version of a list now, or undefined when there is no such list. */
 export async function listVersion(
@@ -13,22 +13,28 @@ export async function listVersion(
   return trx
     .selectFrom('status_list')
     .innerJoin('head', 'head.tenant', 'status_list.tenant')
-    .select(['head.seq', 'status_list.late'])
+    .innerJoin('epoch', (join) => join.onTrue())
+    .select(['head.seq', 'status_list.late', 'epoch.id as epoch'])
     .where('status_list.tenant', '=', tenant)
     .where('status_list.list', '=', list)
+    .orderBy('epoch.number', 'desc')
+    .limit(1)
     .executeTakeFirst();
 }
 
-/** The bits shown last, locked until commit. */
-export async function lockBits(trx: Trx, tenant: string, list: number): Promise<Buffer> {
-  const { bits } = await trx
+/** The bits shown last, and the epoch in which the list was opened; locked until commit. */
+export async function lockBits(
+  trx: Trx,
+  tenant: string,
+  list: number,
+): Promise<{ bits: Buffer; epoch: string }> {
+  return trx
     .selectFrom('status_list')
-    .select('bits')
+    .select(['bits', 'epoch'])
     .where('tenant', '=', tenant)
     .where('list', '=', list)
     .forNoKeyUpdate()
     .executeTakeFirstOrThrow();
-  return bits;
 }
 
 export async function saveBits(

@@ -8,6 +8,8 @@ export type DrawIndices = (size: number, count: number) => number[];
 
 /** Indices drawn at once. */
 const DRAWN = 64;
+/** The second that lists are numbered from: 2025-01-01. */
+const LISTS_SINCE_SECONDS = 1_735_689_600;
 /** So few of them free means that about nine tenths of the list are used. */
 const FREE_ENOUGH = 6;
 
@@ -94,13 +96,21 @@ async function openList(
 ): Promise<{ list: number; size: number }> {
   const newest = await trx
     .selectFrom('status_list')
-    .select(['list', 'size', 'closed'])
+    .select(['list', 'size', 'closed', 'epoch'])
     .where('tenant', '=', tenant)
     .orderBy('list', 'desc')
     .limit(1)
     .executeTakeFirst();
-  if (newest && !newest.closed) return newest;
-  const list = newest === undefined ? 0 : newest.list + 1;
+  const epoch = await trx
+    .selectFrom('epoch')
+    .select(['id', sql<number>`floor(extract(epoch from started_at))::bigint`.as('startedAt')])
+    .orderBy('number', 'desc')
+    .limit(1)
+    .executeTakeFirstOrThrow();
+  if (newest && !newest.closed && newest.epoch === epoch.id) return newest;
+  // A store that was put back doesn't know which lists it had opened since: none of their numbers
+  // comes again, since no list of another epoch is opened so late.
+  const list = Math.max((newest?.list ?? 0) + 1, epoch.startedAt - LISTS_SINCE_SECONDS);
   await trx
     .insertInto('status_list')
     .values({
@@ -109,6 +119,7 @@ async function openList(
       size: listBits,
       closed: false,
       late: 0,
+      epoch: epoch.id,
       bits: Buffer.alloc(listBits / 8),
     })
     .onConflict((conflict) => conflict.doNothing())
