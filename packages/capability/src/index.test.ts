@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import * as delegation from './delegation/index.ts';
 import * as capability from './index.ts';
+import * as link from './link/index.ts';
 import * as scope from './scope/index.ts';
 import * as token from './token/index.ts';
 
@@ -25,6 +26,7 @@ const TOKEN = [
   'MAX_DEPTH',
   'MAX_TOKEN_LENGTH',
   'MAX_TTL_SECONDS',
+  'PROOF_ROOM',
   'TokenError',
   'accessTokenHash',
   'capabilityPayload',
@@ -42,13 +44,15 @@ const TOKEN = [
   'verifyCapabilitySignature',
   'verifyProof',
 ];
+const LINK = ['LinkError', 'createLink', 'readLink', 'splitChain', 'verifyChain'];
 const DELEGATION = ['DelegationError', 'checkChild', 'checkNextActor', 'deriveChild'];
 
 it('exports exactly these names', () => {
   expect(Object.keys(scope).toSorted()).toEqual(SCOPE);
   expect(Object.keys(token).toSorted()).toEqual(TOKEN);
+  expect(Object.keys(link).toSorted()).toEqual(LINK);
   expect(Object.keys(delegation).toSorted()).toEqual(DELEGATION);
   expect(Object.keys(capability).toSorted()).toEqual(
-    [...SCOPE, ...TOKEN, ...DELEGATION].toSorted(),
+    [...SCOPE, ...TOKEN, ...LINK, ...DELEGATION].toSorted(),
   );
 });

@@ -9,6 +9,22 @@ export {
   deriveChild,
 } from './delegation/index.ts';
 export {
+  type ChainLink,
+  type ChainOptions,
+  createLink,
+  type LinkClaims,
+  type LinkCode,
+  LinkError,
+  type LinkErrorContext,
+  type NewLink,
+  type ReadLink,
+  readLink,
+  type SplitChain,
+  splitChain,
+  type VerifiedChain,
+  verifyChain,
+} from './link/index.ts';
+export {
   type Constraint,
   describeExcess,
   describeMiss,
@@ -60,6 +76,7 @@ export {
   MAX_TTL_SECONDS,
   type NewCapability,
   type NextActor,
+  PROOF_ROOM,
   type ProofAlgorithm,
   type ProofKeyCache,
   type ProofOptions,

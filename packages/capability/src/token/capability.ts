@@ -131,7 +131,7 @@ function readBudget(value: unknown): Budget {
 
 function readMayAct(value: unknown): readonly NextActor[] {
   const { actors } = closedClaim(value, 'may_act', ['actors']);
-  return list(actors, 'may_act.actors', 16).map((one) => {
+  const named = list(actors, 'may_act.actors', 16).map((one) => {
     const actor = closedClaim(one, 'may_act.actors', ['sub', 'jkt', 'permissions']);
     return {
       sub: text(actor['sub'], 'may_act.sub'),
@@ -139,6 +139,12 @@ function readMayAct(value: unknown): readonly NextActor[] {
       scope: readScope(actor['permissions'], 'may_act.permissions'),
     };
   });
+  // A link names an actor by its key alone, so a key must not stand for two.
+  distinct(
+    named.map(({ jkt }) => jkt),
+    'may_act.jkt',
+  );
+  return named;
 }
 
 function readRestrictions(payload: JsonRecord) {

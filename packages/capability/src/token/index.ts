@@ -36,6 +36,7 @@ export {
 } from './proof.ts';
 export {
   MAX_TOKEN_LENGTH,
+  PROOF_ROOM,
   type VerifiedToken,
   type VerifyOptions,
   verifyCapabilitySignature,

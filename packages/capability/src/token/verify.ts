@@ -5,6 +5,8 @@ import type { VerifyKey } from './keys.ts';
 
 /** Token, links and proof together; so each of them alone. */
 export const MAX_TOKEN_LENGTH = 12 * 1024;
+/** Characters that whoever makes a token or a link leaves to a proof. */
+export const PROOF_ROOM = 1024;
 
 const HEADER = new Set(['alg', 'kid', 'typ']);
 
