@@ -21,6 +21,7 @@ import { createClaims } from './domain/claims.ts';
 import { createConsumer } from './domain/consumer.ts';
 import { createJournal } from './domain/journal.ts';
 import { createRevoker } from './domain/revoker.ts';
+import { createSpender } from './domain/spender.ts';
 import { createStatusLists, createStatusSigner } from './domain/status-list.ts';
 import { createStoreGuard, guarded } from './domain/store-guard.ts';
 import { revokeRoute } from './http/revoke.ts';
@@ -146,11 +147,13 @@ async function assemble(
     ttlSeconds: config.statusTtlSeconds,
     onMade: metrics.listMade,
   });
+  const spender = createSpender({ database, log, on: metrics.budgets });
   const handlers = createHandlers({
     database,
     revoker,
     consumer,
     claims,
+    spender,
     statusUri,
     listBits: config.statusListBits,
     observed: metrics,
@@ -187,6 +190,8 @@ async function assemble(
         );
       }, FORGET_EVERY_MS);
       lifecycle.onStop('consumers', 'old uses', () => clearInterval(forgetting));
+      const spending = spender.start();
+      lifecycle.onStop('consumers', 'budgets', () => spending.stop());
       outbox.start();
       lifecycle.onStop('recorder', 'outbox', () => outbox.stop());
       const following = followSources({

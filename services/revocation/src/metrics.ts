@@ -3,6 +3,7 @@ import type { Metrics, Outbox } from '@remit/service-kit';
 import type { Beats } from './bus/beats.ts';
 import type { Observed } from './bus/handlers.ts';
 import type { SourceWatch } from './bus/source-watch.ts';
+import type { SpenderEvents } from './domain/spender.ts';
 import { SOURCES, type Source } from './store/positions.ts';
 import type { Tables } from './store/tables.ts';
 
@@ -12,6 +13,7 @@ export type FeedMetrics = Observed & {
   consumed(outcome: ConsumeResponse['outcome'] | 'refused'): void;
   claimed(outcome: ClaimResponse['outcome']): void;
   consumedTogether(items: number): void;
+  budgets: SpenderEvents;
   usesForgotten(rows: number): void;
   changed(source: Source, effect: string): void;
   quarantined(source: Source): void;
@@ -34,6 +36,14 @@ export function createFeedMetrics(
   const consumptions = metrics.counter(
     `${prefix}_consumptions_total`,
     'Answers to consumptions of single uses by outcome.',
+  );
+  const reservations = metrics.counter(
+    `${prefix}_budget_reservations_total`,
+    'Answers to reservations from budgets by outcome.',
+  );
+  const settlements = metrics.counter(
+    `${prefix}_budget_settlements_total`,
+    'Commits, releases and expiries of reservations by how the reservation stands.',
   );
   const batches = metrics.counter(
     `${prefix}_consumption_batches_total`,
@@ -99,6 +109,10 @@ export function createFeedMetrics(
     consumed: (outcome) => consumptions.add({ outcome }),
     claimed: (outcome) => claims.add({ outcome }),
     consumedTogether: () => batches.add({}),
+    budgets: {
+      reserved: (outcome) => reservations.add({ outcome }),
+      settled: (outcome) => settlements.add({ outcome }),
+    },
     usesForgotten: (rows) => forgotten.add({}, rows),
     checked: (outcome) => checks.add({ outcome }),
     registered: (outcome) => registrations.add({ outcome }),

@@ -6,6 +6,7 @@ import type { Consumer } from '../domain/consumer.ts';
 import { since, snapshot } from '../domain/feed-pages.ts';
 import { register } from '../domain/register.ts';
 import type { Revoker } from '../domain/revoker.ts';
+import type { Spender } from '../domain/spender.ts';
 import { readPoint } from '../store/point.ts';
 import { revocationsNaming } from '../store/revocations.ts';
 import type { Tables } from '../store/tables.ts';
@@ -22,11 +23,12 @@ export function createHandlers(options: {
   revoker: Revoker;
   consumer: Consumer;
   claims: Claims;
+  spender: Spender;
   statusUri: (tenant: string, list: number) => string;
   listBits: number;
   observed: Observed;
 }): Handlers<'revocation'> {
-  const { database, revoker, consumer, claims, statusUri, listBits, observed } = options;
+  const { database, revoker, consumer, claims, spender, statusUri, listBits, observed } = options;
   return {
     /** The head is read before anything else: what is revoked later is above it. */
     check: ({ tenant }, body) =>
@@ -51,6 +53,14 @@ export function createHandlers(options: {
     claim: ({ tenant, caller }, body) => claims.claim(tenant, { ...body, pep: caller }),
 
     consume: ({ tenant, caller }, body) => consumer.consume(tenant, { ...body, pep: caller }),
+
+    reserve: ({ tenant, caller }, body) => spender.reserve(tenant, { ...body, pep: caller }),
+
+    commit: ({ tenant, caller }, { attempt }) =>
+      spender.settle(tenant, { attempt, pep: caller, to: 'committed' }),
+
+    release: ({ tenant, caller }, { attempt }) =>
+      spender.settle(tenant, { attempt, pep: caller, to: 'released' }),
 
     head: ({ tenant }, { nonce }) =>
       database.withTenant(tenant, async (trx) => {

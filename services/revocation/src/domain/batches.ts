@@ -1,3 +1,11 @@
+/** PostgreSQL classes 22 and 23: something about the data. Nothing was committed. */
+const DATA_ERROR = /^2[23]/;
+
+/** Whether one item of a batch can be why a transaction failed. */
+export function isDataError(error: unknown): boolean {
+  return DATA_ERROR.test(String((error as { code?: unknown }).code));
+}
+
 type Waiting<Item, Answer> = {
   item: Item;
   resolve: (answer: Answer) => void;

@@ -2,7 +2,7 @@ import type { ClaimRequest, ClaimResponse } from '@remit/contracts';
 import type { Database } from '@remit/service-kit';
 import { insertClaims } from '../store/claims.ts';
 import type { Tables } from '../store/tables.ts';
-import { createBatches } from './batches.ts';
+import { createBatches, isDataError } from './batches.ts';
 
 export type Claims = {
   /** Gives a proof to the first attempt that names it, and answers when that is committed. */
@@ -38,7 +38,7 @@ export function createClaims(options: {
           return { outcome: own ? 'claimed' : 'replayed' };
         });
       }),
-    isApart: (error) => DATA_ERROR.test(String((error as { code?: unknown }).code)),
+    isApart: isDataError,
     maxItems: MAX_BATCH,
   });
   return {

@@ -80,6 +80,7 @@ export async function consumeAll(
   });
 }
 
-function livesNow(exp: number, now: number): boolean {
+/** Whether a token can be alive, as far as its end goes. */
+export function livesNow(exp: number, now: number): boolean {
   return exp > now - CLOCK_SKEW_SECONDS && exp <= now + MAX_TOKEN_SECONDS + CLOCK_SKEW_SECONDS;
 }

@@ -2,7 +2,7 @@ import type { ConsumeResponse, Rev } from '@remit/contracts';
 import type { Recorder } from '@remit/recorder';
 import type { Database, Logger } from '@remit/service-kit';
 import type { Tables } from '../store/tables.ts';
-import { createBatches } from './batches.ts';
+import { createBatches, isDataError } from './batches.ts';
 import { type Consumed, type Consumption, consumeAll } from './consume.ts';
 
 export type Consumer = {
@@ -30,7 +30,7 @@ export function createConsumer(options: {
   const batched = createBatches<Consumption, Consumed>({
     run: (tenant, asked) =>
       database.withTenant(tenant, (trx) => consumeAll(trx, tenant, asked, { retentionSeconds })),
-    isApart: (error) => DATA_ERROR.test(String((error as { code?: unknown }).code)),
+    isApart: isDataError,
     maxItems: MAX_BATCH,
     ...(onBatch ? { onRun: onBatch } : {}),
   });

@@ -21,3 +21,15 @@ export const MIN_USE_RETENTION_SECONDS = MAX_TASK_SECONDS + MAX_TOKEN_SECONDS + 
 export function endOf(at: number): number {
   return at + 1_200;
 }
+
+/**
+ * What an attempt holds is given back after this, when it was neither committed nor released. Longer
+ * than a PEP takes between the two, its retries included.
+ */
+export const RESERVATION_SECONDS = 30;
+
+/** What a call spent can be given back this long, and an attempt is known by its name. */
+export const SETTLED_SECONDS = 3_600;
+
+/** A budget of a task is known until no token with it can live, and nothing of it be given back. */
+export const BUDGET_KEPT_SECONDS = MAX_TOKEN_SECONDS + CLOCK_SKEW_SECONDS + SETTLED_SECONDS;

@@ -2,12 +2,18 @@ import { randomInt } from 'node:crypto';
 import type { RegisterRequest } from '@remit/contracts';
 import { wireError } from '@remit/service-kit';
 import { sql } from 'kysely';
+import { registerBudgets } from '../store/budgets.ts';
 import { holdHead, type Point, readPoint } from '../store/point.ts';
 import { findRegistration, insertRegistration, type Place } from '../store/registrations.ts';
 import { revocationsNaming, timeOfSeq } from '../store/revocations.ts';
 import type { Trx } from '../store/tables.ts';
 import { firstHit } from './check.ts';
-import { CLOCK_SKEW_SECONDS, MAX_DECISION_SECONDS, MAX_TOKEN_SECONDS } from './lifetimes.ts';
+import {
+  BUDGET_KEPT_SECONDS,
+  CLOCK_SKEW_SECONDS,
+  MAX_DECISION_SECONDS,
+  MAX_TOKEN_SECONDS,
+} from './lifetimes.ts';
 
 /** Whole numbers below `size`, all different, none foreseeable. */
 function drawIndices(size: number, count: number): number[] {
@@ -19,7 +25,7 @@ function drawIndices(size: number, count: number): number[] {
 /**
  * Registers a token that is about to be signed and gives it an index. The same request again gives
  * the same index. What was revoked since `rev` was read is registered all the same and shown as
- * revoked from the start: the feed refuses it, and a list has to.
+ * revoked from the start: the feed refuses it, and a list has to. Its budgets are known from here on.
  * Refuses (`CONFLICT`) a token of another epoch or ahead of the log, one whose decision is older than
  * MAX_DECISION_SECONDS when the log went on since, a life over MAX_TOKEN_SECONDS, and an id that is
  * registered with other facts.
@@ -47,7 +53,9 @@ export async function register(
   await assertYoung(trx, tenant, request, point);
   const named = { tokens: [request], tasks: [], keys: [] };
   const dead = firstHit(tenant, point, named, await revocationsNaming(trx, tenant, named));
-  const place = await insertRegistration(trx, tenant, request, {
+  const { budgets, ...token } = request;
+  if (budgets?.length) await registerBudgets(trx, tenant, budgets, BUDGET_KEPT_SECONDS);
+  const place = await insertRegistration(trx, tenant, token, {
     listBits: options.listBits,
     draw: drawIndices,
   });

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createOutboxTables, type Migrations } from '@remit/service-kit';
 import { sql } from 'kysely';
+import { migrateBudgets } from './migrations-budgets.ts';
 import { migrateFeed } from './migrations-feed.ts';
 
 /** Migrations of the schema `revocation`, run by its owner. */
@@ -143,4 +144,5 @@ export const migrations: Migrations = {
     });
   },
   '0004_feed': migrateFeed,
+  '0005_budgets': migrateBudgets,
 };

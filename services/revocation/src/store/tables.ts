@@ -1,6 +1,10 @@
 import type { RevocationKind } from '@remit/contracts';
 import type { OutboxTables } from '@remit/service-kit';
-import type { Generated, Transaction } from 'kysely';
+import type { Generated, JSONColumnType, Transaction } from 'kysely';
+
+/** An amount of one budget's account. */
+export type Charge = { id: string; period: number; amount: number };
+export type ReservationState = 'reserved' | 'committed' | 'released' | 'expired';
 
 /** The tables of the service's schema. Times are seconds of the feed's clock unless they say `ms`. */
 export type Tables = OutboxTables & {
@@ -64,6 +68,39 @@ export type Tables = OutboxTables & {
     proof: string;
     attempt: string;
     pep: string;
+    keep_until: number;
+  };
+  /** What is known of a budget. Amounts are whole ten-thousandths of its unit. */
+  budget: {
+    tenant: string;
+    id: string;
+    unit: string;
+    max_amount: number;
+    every_seconds: number | null;
+    /** The registry's revision that the limit comes from. */
+    revision: number;
+    keep_until: number | null;
+  };
+  /** What is spent of a budget, and held for calls that haven't begun. Its row lock decides. */
+  budget_account: {
+    tenant: string;
+    id: string;
+    /** The number of the stretch of time; 0 of a budget that never begins anew. */
+    period: number;
+    spent: Generated<number>;
+    held: Generated<number>;
+    keep_until: number | null;
+  };
+  /** What one attempt of a PEP holds or held. */
+  budget_reservation: {
+    tenant: string;
+    attempt: string;
+    pep: string;
+    jti: string;
+    audience: string;
+    charges: JSONColumnType<Charge[]>;
+    state: ReservationState;
+    expires_ms: number;
     keep_until: number;
   };
   status_list: {
