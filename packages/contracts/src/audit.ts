@@ -22,6 +22,10 @@ export const AUDIT_EVENTS = [
   'admin.registry_changed',
   'admin.query',
   'admin.refused',
+  'admin.hold_placed',
+  'admin.hold_released',
+  'admin.erasure',
+  'admin.retention',
 ] as const;
 export type AuditEvent = (typeof AUDIT_EVENTS)[number];
 
@@ -62,6 +66,10 @@ export const auditRecord = closed({
   actor: Type.Optional(text()),
   /** Origin first, current actor last. */
   act_chain: Type.Optional(Type.Array(text(), { maxItems: 16 })),
+  /** Offline hops, oldest first: the link, and the agent that acts with the key that it names. */
+  links: Type.Optional(
+    Type.Array(closed({ id: text(64), actor: text(), jkt: text(64) }), { maxItems: 8 }),
+  ),
   origin_agent: Type.Optional(text()),
   client: Type.Optional(text()),
   task: Type.Optional(
@@ -150,4 +158,16 @@ export function opens(target: Commitment, disclosed: { salt: string; value: unkn
 /** The bytes that the ledger hashes for a record. */
 export function recordText(record: AuditRecord): string {
   return canonicalText(record);
+}
+
+/** Every commitment of a record by its JSON pointer (RFC 6901). */
+export function commitmentsOf(record: AuditRecord): Map<string, Commitment> {
+  const found = new Map<string, Commitment>();
+  if (record.principal) found.set('/principal', record.principal);
+  if (record.source) found.set('/source', record.source);
+  if (record.task?.purpose) found.set('/task/purpose', record.task.purpose);
+  for (const [name, value] of Object.entries(record.operation?.args ?? {})) {
+    found.set(`/operation/args/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, value);
+  }
+  return found;
 }

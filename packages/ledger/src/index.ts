@@ -24,6 +24,12 @@ export {
   type TreeNode,
 } from './edge.ts';
 export { LedgerError, type LedgerErrorCode } from './error.ts';
+export {
+  type ExportedRecord,
+  type ExportLine,
+  formatExportLine,
+  LEAVES_PER_LINE,
+} from './export.ts';
 export type { Fault, FaultKind } from './fault.ts';
 export { emptyRoot, leafHash, nodeHash, sameHash } from './hash.ts';
 export {
@@ -62,6 +68,12 @@ export {
   type VerifyInput,
   verifyLedger,
 } from './verify.ts';
+export {
+  type ExportReport,
+  retainedTo,
+  type VerifyExportInput,
+  verifyExport,
+} from './verify-export.ts';
 export {
   type AddCheckpoint,
   cosign,

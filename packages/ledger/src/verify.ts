@@ -6,10 +6,13 @@ import type { Fault, FaultKind } from './fault.ts';
 import { leafHash, sameHash } from './hash.ts';
 import type { NoteVerifier } from './note.ts';
 
-/** A stored record: the exact bytes that were hashed, and the leaf hash kept beside them. */
+/**
+ * A stored record: the exact bytes that were hashed, and the leaf hash kept beside them. Of a record
+ * that retention let go only the hash is left.
+ */
 export type LedgerRow = {
   readonly seq: number;
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array | undefined;
   readonly leafHash: Uint8Array;
 };
 
@@ -22,6 +25,8 @@ export type LedgerReport = {
   readonly root: Uint8Array;
   /** The largest size whose root a signed checkpoint confirms. */
   readonly confirmed: number;
+  /** Records of which only the hash is left. */
+  readonly dropped: number;
   readonly checkpoints: { readonly inside: number; readonly outside: number };
   /** The lowest sequence first. */
   readonly faults: readonly Fault[];
@@ -37,7 +42,12 @@ export type VerifyInput = {
   /** The edge that the store keeps; absent where there is only an export. */
   readonly edge?: Edge;
   /** Says what is wrong with a record beside its hash (its own text, its derived columns), if anything is. */
-  readonly inspect?: (row: LedgerRow) => string | undefined;
+  readonly inspect?: (row: LedgerRow & { readonly bytes: Uint8Array }) => string | undefined;
+  /**
+   * Asked at the end: up to which sequence records may be gone with only their hash left. Default 0:
+   * a record without its bytes is a deleted one.
+   */
+  readonly droppedUpTo?: () => number;
   /** Told of every complete subtree of the recomputed tree, so that a store can compare its own. */
   readonly onNode?: (node: TreeNode) => void;
 };
@@ -65,6 +75,9 @@ export async function verifyLedger(input: VerifyInput): Promise<LedgerReport> {
   /** Where the first subtree ends that the stored edge knows otherwise. */
   let misplaced: number | undefined;
   const kept = subtreesOf(input.edge);
+  let dropped = 0;
+  let lastDropped = 0;
+  let firstDropped: number | undefined;
   const edited: { seq: number; computed: Uint8Array; stored: Uint8Array }[] = [];
 
   const meetHeads = (): void => {
@@ -99,14 +112,21 @@ export async function verifyLedger(input: VerifyInput): Promise<LedgerReport> {
         kind: missing ? 'delete' : 'insert',
         detail: missing ? 'the sequence has a gap' : 'a sequence appears out of its order',
       });
-      return report(faults, edge, confirmed, counts);
+      return report(faults, edge, confirmed, counts, dropped);
     }
-    const computed = leafHash(row.bytes);
-    if (sameHash(computed, row.leafHash)) {
-      const wrong = input.inspect?.(row);
-      if (wrong !== undefined) faults.push(fault('edit', row.seq, row.seq, wrong));
+    const { seq, bytes } = row;
+    if (bytes === undefined) {
+      dropped++;
+      firstDropped ??= seq;
+      lastDropped = seq;
     } else {
-      edited.push({ seq: row.seq, computed, stored: row.leafHash });
+      const computed = leafHash(bytes);
+      if (sameHash(computed, row.leafHash)) {
+        const wrong = input.inspect?.({ ...row, bytes });
+        if (wrong !== undefined) faults.push(fault('edit', seq, seq, wrong));
+      } else {
+        edited.push({ seq, computed, stored: row.leafHash });
+      }
     }
     edge = appendLeaf(edge, row.leafHash, (node) => {
       input.onNode?.(node);
@@ -135,7 +155,12 @@ export async function verifyLedger(input: VerifyInput): Promise<LedgerReport> {
     const detail = 'the ledger holds more records than its head says';
     faults.push(fault('insert', input.edge.size + 1, edge.size, detail));
   }
-  return report(faults, edge, confirmed, counts);
+  const mayGo = input.droppedUpTo?.() ?? 0;
+  if (firstDropped !== undefined && lastDropped > mayGo) {
+    const from = Math.max(firstDropped, mayGo + 1);
+    faults.push(fault('delete', from, lastDropped, 'a record is gone that no retention let go'));
+  }
+  return report(faults, edge, confirmed, counts, dropped);
 }
 
 function openHeads(input: VerifyInput, faults: Fault[]): Head[] {
@@ -216,8 +241,17 @@ function report(
   edge: Edge,
   confirmed: number,
   checkpoints: LedgerReport['checkpoints'],
+  dropped: number,
 ): LedgerReport {
   const sorted = faults.toSorted((a, b) => a.seq - b.seq);
   const root = edgeRoot(edge);
-  return { ok: sorted.length === 0, size: edge.size, root, confirmed, checkpoints, faults: sorted };
+  return {
+    ok: sorted.length === 0,
+    size: edge.size,
+    root,
+    confirmed,
+    dropped,
+    checkpoints,
+    faults: sorted,
+  };
 }

@@ -37,9 +37,7 @@ export function readCheckpointKeys(path: string, trust: TrustFile, clock: Clock)
   // The type names of Node's declarations end before ML-DSA.
   const mlDsa = keys.find((key) => String(key.asymmetricKeyType) === 'ml-dsa-44');
   if (ed25519 === undefined) throw invalid(path, 'holds no Ed25519 key');
-  const pinned = trust.keys.checkpoint.map((jwk) =>
-    createPublicKey({ key: jwk, format: 'jwk' }),
-  );
+  const pinned = trust.keys.checkpoint.map((jwk) => createPublicKey({ key: jwk, format: 'jwk' }));
   for (const key of [ed25519, ...(mlDsa ? [mlDsa] : [])]) {
     if (pinned.some((known) => known.equals(createPublicKey(key)))) continue;
     throw invalid(path, 'signs with a key that the trust file does not name');

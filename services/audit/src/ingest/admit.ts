@@ -5,6 +5,7 @@ import {
   auditMessage,
   canonicalText,
   cloudEvent,
+  commitmentsOf,
   type Disclosures,
   matches,
   opens,
@@ -13,7 +14,6 @@ import {
   recordText,
 } from '@remit/contracts';
 import { leafHash } from '@remit/ledger';
-import { commitmentsOf } from './commitments.ts';
 
 /** Why a message is no record of its sender. `STORE_REFUSED`: PostgreSQL can't hold it. */
 export type QuarantineReason =

@@ -1,4 +1,4 @@
-import { commit } from '@remit/contracts';
+import { commit, commitmentsOf } from '@remit/contracts';
 import {
   type Fault,
   type LedgerReport,
@@ -9,7 +9,6 @@ import {
   verifyLedger,
 } from '@remit/ledger';
 import type { Transaction } from 'kysely';
-import { commitmentsOf } from '../ingest/commitments.ts';
 import { allCheckpoints } from './checkpoints.ts';
 import { derive } from './derive.ts';
 import { readRecord } from './read.ts';
