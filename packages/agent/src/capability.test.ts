@@ -105,6 +105,66 @@ describe('a capability', () => {
     expect(to(url)).toHaveLength(4);
   });
 
+  // Red when an answer is compared with the nonce that another call has learnt meanwhile.
+  it('answers the challenges of calls that were sent at once, each for itself', async () => {
+    const url = `${TOOL}/x`;
+    const { capability, to } = await startedOn({
+      [url]: (call) => {
+        const [, payload = ''] = (call.headers.get('dpop') ?? '').split('.');
+        const { nonce } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as {
+          nonce?: string;
+        };
+        return nonce === 'n-7' ? new Response('ok') : challenged(call);
+      },
+    });
+    const answers = await Promise.all([1, 2, 3].map(() => capability.fetch(url)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect(to(url)).toHaveLength(6);
+  });
+
+  // Red when `prove` is not given the body.
+  it('proves the bytes that it sends, whatever they are made of', async () => {
+    const url = `${TOOL}/x`;
+    const { capability, to } = await startedOn({ [url]: () => new Response('ok') });
+    const form = new FormData();
+    form.set('a', 'b');
+    const bodies: (NonNullable<RequestInit['body']> | null)[] = [
+      '{"amount":1} ü',
+      new URLSearchParams({ a: 'b c' }),
+      new Uint8Array([123, 125]),
+      new Blob(['blob'], { type: 'text/x' }),
+      form,
+      '',
+      null,
+    ];
+    for (const body of bodies) {
+      await capability.fetch(url, { method: 'POST', ...(body === null ? {} : { body }) });
+      const sent = to(url).at(-1);
+      verifyProof({
+        proof: sent?.headers.get('dpop') ?? '',
+        method: 'POST',
+        url,
+        accessToken: TOKEN,
+        body: Buffer.from(sent?.body ?? ''),
+        ...proofWindow,
+      });
+    }
+    const types = to(url).map(({ headers }) => headers.get('content-type'));
+    expect(types.slice(0, 4)).toEqual([
+      'text/plain;charset=UTF-8',
+      'application/x-www-form-urlencoded;charset=UTF-8',
+      null,
+      'text/x',
+    ]);
+    expect(types[4]).toMatch(/^multipart\/form-data; boundary=/);
+    await capability.fetch(url, {
+      method: 'POST',
+      body: '{}',
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(to(url).at(-1)?.headers.get('content-type')).toBe('application/json');
+  });
+
   it('does not send a stream twice', async () => {
     const { capability, to } = await startedOn({ [`${TOOL}/x`]: challenged });
     const body = new Blob(['a']).stream();

@@ -21,11 +21,17 @@ export type Capability = {
   /**
    * The headers of one request to the audience: `authorization` and, for a bound token, `dpop` with
    * a proof made for this method and URL that no second request may use. `nonce` is one that the
-   * tool asked for. Throws AgentError `WRONG_ORIGIN` or `OPTION_INVALID`.
+   * tool asked for; `body` are the bytes that will be sent (empty for none), which the proof is then
+   * for: tools may demand that. Throws AgentError `WRONG_ORIGIN` or `OPTION_INVALID`.
    */
-  headers(method: string, url: string | URL, nonce?: string): Record<string, string>;
+  headers(
+    method: string,
+    url: string | URL,
+    more?: { nonce?: string | undefined; body?: Uint8Array | undefined },
+  ): Record<string, string>;
   /**
-   * Calls the tool with token and proof and returns its answer, whatever the status.
+   * Calls the tool with token and proof and returns its answer, whatever the status. The proof is for
+   * the body too, unless that is a stream, which nobody can read twice.
    * Answers a nonce challenge (RFC 9449 section 9) once, where the body can be sent again.
    * Follows no redirect: a 3xx comes back as it is. Does not look at the expiry, which the tool
    * judges by its own clock. Throws AgentError `WRONG_ORIGIN`, `OPTION_INVALID` or `UNREACHABLE`.
@@ -40,9 +46,9 @@ export function createCapability(
 ): Capability {
   const { audience, key } = options;
   const origin = new URL(audience).origin;
-  let nonce: string | undefined;
+  let newest: string | undefined;
 
-  function headers(method: string, url: string | URL, withNonce?: string): Record<string, string> {
+  const headers: Capability['headers'] = (method, url, { nonce, body } = {}) => {
     const target = URL.parse(String(url));
     if (!target) throw new AgentError('OPTION_INVALID', 'the URL is not absolute');
     if (target.origin !== origin) {
@@ -55,20 +61,26 @@ export function createCapability(
       method,
       url: target.href,
       accessToken: grant.token,
-      ...(withNonce === undefined ? {} : { nonce: withNonce }),
+      ...(nonce === undefined ? {} : { nonce }),
+      ...(body === undefined ? {} : { body }),
     });
     return { authorization: `DPoP ${grant.token}`, dpop: proof };
-  }
+  };
 
   async function call(url: string | URL, init: RequestInit = {}): Promise<Response> {
     const method = (init.method ?? 'GET').toUpperCase();
     const own = callerHeaders(init);
-    const once = async (): Promise<Response> => {
+    const body = await readBody(init, own);
+    const send = async (nonce: string | undefined): Promise<Response> => {
       const all = new Headers(own);
-      for (const [name, value] of Object.entries(headers(method, url, nonce))) all.set(name, value);
+      const bytes = body === 'stream' ? undefined : body;
+      for (const [name, value] of Object.entries(headers(method, url, { nonce, body: bytes }))) {
+        all.set(name, value);
+      }
       try {
         return await options.fetch(String(url), {
           ...init,
+          ...(bytes && bytes.length > 0 ? { body: bytes } : {}),
           method,
           headers: all,
           redirect: 'manual',
@@ -81,13 +93,17 @@ export function createCapability(
         });
       }
     };
-    const first = await once();
-    const asked = first.headers.get('dpop-nonce');
-    const changed = asked !== null && asked !== nonce;
-    if (key && asked !== null) nonce = asked;
-    if (!key || !changed || !isNonceChallenge(first) || !isRepeatable(init.body)) return first;
+    // What this call was made with: another one may learn a newer nonce meanwhile.
+    const used = newest;
+    const first = await send(used);
+    const asked = first.headers.get('dpop-nonce') ?? undefined;
+    if (key && asked !== undefined) newest = asked;
+    const challenged = key && asked !== undefined && asked !== used && isNonceChallenge(first);
+    if (!challenged || body === 'stream') return first;
     await first.body?.cancel();
-    return once();
+    const second = await send(asked);
+    newest = second.headers.get('dpop-nonce') ?? newest;
+    return second;
   }
 
   const capability = {
@@ -119,10 +135,27 @@ function isNonceChallenge(response: Response): boolean {
   return response.status === 401 && /\berror="use_dpop_nonce"/.test(challenge);
 }
 
+/**
+ * The bytes that will be sent, read once: a form or a blob would be written anew for each request. Puts
+ * the content type that `fetch` would have put. A stream is left alone.
+ */
+async function readBody(
+  { body }: RequestInit,
+  own: Headers,
+): Promise<Uint8Array<ArrayBuffer> | 'stream'> {
+  if (body === undefined || body === null) return new Uint8Array();
+  if (!isRepeatable(body)) return 'stream';
+  const request = new Request('https://body.invalid', { method: 'POST', body, headers: own });
+  const type = request.headers.get('content-type');
+  const bytes = new Uint8Array(await request.arrayBuffer());
+  if (type !== null) own.set('content-type', type);
+  return bytes;
+}
+
 /** A stream is gone once it was sent; everything else that fetch takes can be sent again. */
-function isRepeatable(body: RequestInit['body']): boolean {
-  if (body === undefined || body === null || typeof body === 'string') return true;
+function isRepeatable(body: NonNullable<RequestInit['body']>): boolean {
   return (
+    typeof body === 'string' ||
     body instanceof URLSearchParams ||
     body instanceof ArrayBuffer ||
     ArrayBuffer.isView(body) ||

@@ -29,7 +29,13 @@ export type ProofKey = {
   /** Its thumbprint (RFC 7638). */
   readonly jkt: string;
   /** A proof for one request (RFC 9449 section 4.2), with a `jti` of its own. */
-  prove(request: { method: string; url: string; accessToken?: string; nonce?: string }): string;
+  prove(request: {
+    method: string;
+    url: string;
+    accessToken?: string;
+    nonce?: string;
+    body?: Uint8Array;
+  }): string;
 };
 
 const ASSERTION_SECONDS = 60;

@@ -41,7 +41,7 @@ export function network(routes: Record<string, Answer>) {
       url,
       method: init.method ?? 'GET',
       headers: new Headers(init.headers),
-      body: typeof init.body === 'string' ? init.body : '',
+      body: init.body instanceof ReadableStream ? '' : await new Response(init.body).text(),
       redirect: init.redirect,
     };
     calls.push(call);

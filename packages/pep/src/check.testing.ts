@@ -9,6 +9,8 @@ import {
   type Signer,
 } from '@remit/capability/token';
 import type {
+  ClaimRequest,
+  ClaimResponse,
   ConsumeRequest,
   ConsumeResponse,
   EvaluateResponse,
@@ -19,7 +21,9 @@ import { createRevocationView } from '@remit/revocation-view';
 import { exportJWK, generateKeyPair } from 'jose';
 import type { DecideDeps } from './decide.ts';
 import { createEnforcement } from './enforce.ts';
+import { resourceMetadata } from './metadata.ts';
 import type { Pep } from './pep.ts';
+import { createPossession } from './possession.ts';
 import type { Presented } from './presented.ts';
 import { createReplayMemory } from './replay.ts';
 import { createSingleUses } from './single-use.ts';
@@ -27,6 +31,7 @@ import { createTokenVerifier } from './verified-token.ts';
 
 export const AUDIENCE = 'https://erp.example';
 const ISSUER = 'https://issuer.example/t/acme';
+const PROOF_ALGORITHMS = ['ES256', 'Ed25519'] as const;
 const EPOCH = 'epoch-1';
 /** The feed's clock at monotonic 0, epoch ms. */
 export const START_MS = 1_800_000_000_000;
@@ -41,7 +46,19 @@ async function newSigner(alg: 'ML-DSA-65' | 'Ed25519' | 'ES256'): Promise<Signer
  * Everything that a check needs with real keys and a real view, and with the three things of the
  * outside (clock, feed, PDP) in the test's hands.
  */
-export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?: number } = {}) {
+export async function checkFixture(
+  overrides: {
+    maxProofs?: number;
+    maxUnknown?: number;
+    acceptBearer?: boolean;
+    /** What makes proofs good once beyond this instance. */
+    possession?: (
+      bus: DecideDeps['bus'],
+      monotonicMs: () => number,
+    ) => Partial<Parameters<typeof createPossession>[0]>;
+  } = {},
+) {
+  const { acceptBearer = false, possession = () => ({}) } = overrides;
   const issuerKey = await newSigner('ML-DSA-65');
   const holder = await newSigner('ES256');
   const published = new Map([[issuerKey.kid, importKey(issuerKey)]]);
@@ -53,6 +70,8 @@ export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?:
     refreshes: 0,
     pdp: [] as unknown[],
     pdpAnswer: undefined as undefined | (() => Promise<Partial<EvaluateResponse>>),
+    claims: [] as ClaimRequest[],
+    claim: undefined as undefined | ((asked: ClaimRequest) => Promise<ClaimResponse>),
     consumptions: [] as ConsumeRequest[],
     /** The revocation service's part; without one it is not reached. */
     consume: undefined as undefined | ((asked: ConsumeRequest) => Promise<ConsumeResponse>),
@@ -66,6 +85,11 @@ export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?:
         state.consumptions.push(body as ConsumeRequest);
         if (!state.consume) throw new Error('no revocation service');
         return state.consume(body as ConsumeRequest);
+      }
+      if (method === 'revocation.claim') {
+        state.claims.push(body as ClaimRequest);
+        if (!state.claim) throw new Error('no revocation service');
+        return state.claim(body as ClaimRequest);
       }
       state.pdp.push(body);
       if (!state.pdpAnswer) throw new Error('no pdp');
@@ -91,9 +115,16 @@ export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?:
       stop: async () => {},
       refused: () => 0,
     },
-    replay: createReplayMemory({
+    possession: createPossession({
+      algorithms: PROOF_ALGORITHMS,
       windowSeconds: 10,
-      ...(overrides.maxProofs ? { maxEntries: overrides.maxProofs } : {}),
+      acceptBearer,
+      memory: createReplayMemory({
+        windowSeconds: 10,
+        ...(overrides.maxProofs ? { maxEntries: overrides.maxProofs } : {}),
+      }),
+      keyCache: new Map(),
+      ...possession(bus, () => state.nowMs),
     }),
     tokens: createTokenVerifier({
       issuer: ISSUER,
@@ -118,9 +149,6 @@ export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?:
       ...(overrides.maxUnknown === undefined ? {} : { maxUnknown: overrides.maxUnknown }),
     }),
     pdpKeys: {} as DecideDeps['pdpKeys'],
-    proofWindowSeconds: 10,
-    proofAlgorithms: ['ES256', 'Ed25519'],
-    proofKeys: new Map(),
   };
 
   const nowSeconds = () => Math.floor((START_MS + state.nowMs) / 1_000);
@@ -243,10 +271,27 @@ export async function checkFixture(overrides: { maxProofs?: number; maxUnknown?:
       strangers.push(stranger);
     },
   };
+  const metadata = resourceMetadata({
+    audience: AUDIENCE,
+    issuer: ISSUER,
+    proofAlgorithms: PROOF_ALGORITHMS,
+    acceptBearer,
+  });
   const pep: Pep = {
     audience: AUDIENCE,
-    ...createEnforcement(deps, recorder),
-    health: () => ({ fresh: true, bus: 'connected', revocations: 0, refusedMessages: 0 }),
+    metadata,
+    ...createEnforcement(deps, recorder, {
+      algs: PROOF_ALGORITHMS,
+      acceptBearer,
+      metadataUrl: metadata?.url,
+    }),
+    health: () => ({
+      fresh: true,
+      bus: 'connected',
+      rev: view.rev(),
+      revocations: 0,
+      refusedMessages: 0,
+    }),
     close: async () => {},
     [Symbol.asyncDispose]: async () => {},
   };

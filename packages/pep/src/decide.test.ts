@@ -138,7 +138,19 @@ describe('possession of the key', () => {
     expect(await reason(token)).toBe('overloaded');
   });
 
-  it('is not asked of a bearer token, which must come as one', async () => {
+  // Red when createPossession takes unbound tokens without being told to.
+  it('is asked of every token where nothing else was said', async () => {
+    const { confirmation: _none, ...unbound } = f.claims();
+    const token = f.sign(unbound);
+    expect(await reason(token, READ, { authorization: `Bearer ${token}`, proof: undefined })).toBe(
+      'token_unbound',
+    );
+    expect(await reason(token)).toBe('proof_scheme');
+  });
+
+  it('is not asked of a bearer token where those are taken, which must come as one', async () => {
+    f = await checkFixture({ acceptBearer: true });
+    f.start();
     const { confirmation: _none, ...unbound } = f.claims();
     const token = f.sign(unbound);
     expect(await reason(token, READ, { authorization: `Bearer ${token}`, proof: undefined })).toBe(

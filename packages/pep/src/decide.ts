@@ -5,20 +5,14 @@ import {
   parseOperation,
   permits,
 } from '@remit/capability/scope';
-import {
-  checkBinding,
-  checkTimes,
-  type ProofAlgorithm,
-  type ProofKeyCache,
-  verifyProof,
-} from '@remit/capability/token';
-import { type Dimensions, isReason, type MissJson, type Reason } from '@remit/contracts';
+import { checkTimes } from '@remit/capability/token';
+import { type Dimensions, isReason, type MissJson, type Reason, type Rev } from '@remit/contracts';
 import type { RevocationView } from '@remit/revocation-view';
 import type { Feed } from './feed.ts';
-import { type Credentials, type Presented, readCredentials } from './presented.ts';
+import type { Possession } from './possession.ts';
+import { type Presented, readCredentials } from './presented.ts';
 import { isRecordable } from './record.ts';
 import { reasonOf } from './refusal.ts';
-import type { ReplayMemory } from './replay.ts';
 import type { SingleUses, Use } from './single-use.ts';
 import type { TokenVerifier, VerifiedToken } from './verified-token.ts';
 
@@ -39,6 +33,10 @@ export type Finding = {
   online?: { policies: string[]; policyVersion: string; registryRevision: number };
   /** What became of the token's single use, where the call got that far. */
   use?: Use;
+  /** The nonce of this instance that the proof was made with. */
+  nonce?: string;
+  /** The revocations that were known when it was decided; facts that changed later ask for the PDP. */
+  asOf?: Rev | undefined;
 };
 
 export type DecideDeps = {
@@ -47,15 +45,11 @@ export type DecideDeps = {
   tokens: TokenVerifier;
   view: RevocationView;
   feed: Feed;
-  replay: ReplayMemory;
+  possession: Possession;
   uses: SingleUses;
   bus: Bus;
   pdpKeys: Verifier;
   monotonicMs: () => number;
-  proofWindowSeconds: number;
-  proofAlgorithms: readonly ProofAlgorithm[];
-  /** Imported keys of holders by thumbprint: public, so that losing one costs time alone. */
-  proofKeys: ProofKeyCache;
 };
 
 const NOT_EVALUATED: Dimensions = {
@@ -66,6 +60,8 @@ const NOT_EVALUATED: Dimensions = {
 };
 /** How long a token that is ahead of the view waits for the view to catch up. */
 const CATCH_UP_MS = 250;
+/** How often facts may change while one call is judged again. */
+const MAX_ASKED_AGAIN = 2;
 
 /**
  * Decides one call, cheapest check first: credentials, signature, proof, time, revocation and
@@ -103,13 +99,17 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
   // The feed's clock judges all times; a PEP that never heard the feed can't tell what time it is.
   const nowMs = deps.view.feedTimeMs(deps.monotonicMs());
   if (nowMs === undefined) return stranger('status_stale');
-  const unproved = provePossession(deps, presented, credentials, caller, nowMs / 1_000);
-  if (unproved) return stranger(unproved);
+  const { capability } = caller;
+  let proved = deps.possession.prove(presented, credentials, capability, nowMs / 1_000);
+  if (proved instanceof Promise) proved = await proved;
+  const { nonce } = proved;
+  if (proved.refused) return { ...stranger(proved.refused), ...(nonce ? { nonce } : {}) };
 
   const known = (reason: Reason, more: Partial<Finding> = {}): Finding => ({
     reason,
     caller,
     dimensions: NOT_EVALUATED,
+    ...(nonce ? { nonce } : {}),
     ...more,
   });
   // A restriction that is not kept here is not a smaller one: budgets are reserved by later versions.
@@ -136,7 +136,11 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
       miss: missJson(admitted),
     });
   }
-  const local = { operation, dimensions: { ...NOT_EVALUATED, task: 'allow' as const } };
+  const local = {
+    operation,
+    dimensions: { ...NOT_EVALUATED, task: 'allow' as const },
+    asOf: deps.view.rev(),
+  };
   if (!admitted.online && standing === 'live') {
     return spendUse(deps, caller, known('permitted', local));
   }
@@ -157,37 +161,26 @@ async function spendUse(deps: DecideDeps, caller: VerifiedToken, found: Finding)
   return { ...found, reason: alive ? reason : standing, use };
 }
 
-/** Refuses unless the caller holds the key that the token is bound to (RFC 9449 section 7.1). */
-function provePossession(
+/**
+ * Judges an allowed call again after something was waited for: revocation and freshness, and the PDP
+ * where facts changed since it was decided. Returns the finding itself when nothing changed for it.
+ * Facts that don't stop changing refuse the call.
+ */
+export async function judgeAgain(
   deps: DecideDeps,
-  presented: Presented,
-  { scheme, proof, token }: Credentials,
-  { capability }: VerifiedToken,
-  nowSeconds: number,
-): Reason | undefined {
-  const bound = capability.confirmation !== undefined;
-  if (bound !== (scheme === 'DPoP')) return 'proof_scheme';
-  if (!bound) return undefined;
-  if (proof === undefined) return 'proof_required';
-  try {
-    const jkt = 'jkt' in capability.confirmation ? capability.confirmation.jkt : undefined;
-    const proved = verifyProof({
-      proof,
-      jkt,
-      accessToken: token,
-      method: presented.method,
-      url: presented.url,
-      nowSeconds,
-      windowSeconds: deps.proofWindowSeconds,
-      algorithms: deps.proofAlgorithms,
-      keyCache: deps.proofKeys,
-    });
-    checkBinding(capability, { jkt: proved.jkt });
-    const claim = deps.replay.claim(`${proved.jkt}.${proved.jti}`, nowSeconds);
-    if (claim === 'full') return 'overloaded';
-    return claim === 'replayed' ? 'proof_replayed' : undefined;
-  } catch (cause) {
-    return reasonOf(cause);
+  finding: Finding & { caller: VerifiedToken; operation: Operation },
+): Promise<Finding> {
+  let { asOf } = finding;
+  for (let asked = 0; ; asked++) {
+    const standing = standingOf(deps, finding.caller);
+    if (standing === 'live') return finding;
+    if (standing !== 'recheck') return { ...finding, reason: standing };
+    const now = deps.view.rev();
+    if (asOf && now && asOf.epoch === now.epoch && asOf.seq === now.seq) return finding;
+    if (asked === MAX_ASKED_AGAIN) return { ...finding, reason: 'status_behind' };
+    const answer = await askPdp(deps, finding.caller, finding.operation);
+    if (answer.reason !== 'permitted') return { ...finding, ...answer };
+    asOf = now;
   }
 }
 
@@ -195,7 +188,7 @@ function provePossession(
  * Whether the token is alive at this moment by the feed's clock and by the view: `live`, `recheck`
  * (ask the PDP), or why not. Asked again after every `await`.
  */
-export function standingOf(
+function standingOf(
   deps: Pick<DecideDeps, 'view' | 'monotonicMs'>,
   caller: VerifiedToken,
 ): 'live' | 'recheck' | Reason {

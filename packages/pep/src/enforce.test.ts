@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { checkFixture, READ } from './check.testing.ts';
+import { checkFixture, RATE, READ } from './check.testing.ts';
 
 type Fixture = Awaited<ReturnType<typeof checkFixture>>;
 let f: Fixture;
@@ -115,6 +115,64 @@ describe('a call that dies while its record is written', () => {
     },
   );
 
+  // Red when the second judgement takes `recheck` for `live`: the facts that the record rests on are over.
+  it('because facts changed asks the PDP, also when it was asked before', async () => {
+    for (const operation of [READ, RATE]) {
+      f = await checkFixture();
+      f.start();
+      let answer: 'allow' | 'deny' = 'allow';
+      const dimensions = {
+        agent: 'allow',
+        user: 'deny',
+        task: 'allow',
+        policies: 'allow',
+      } as const;
+      f.state.pdpAnswer = async () => ({
+        decision: answer,
+        reason: 'user_entitlement',
+        dimensions,
+      });
+      f.state.recording = async () => {
+        if (f.records.length > 0) return;
+        answer = 'deny';
+        f.entry({ kind: 'tenant', id: 'acme', verb: 'recheck' });
+      };
+      const refused = await f.pep.decide(f.present(f.sign(f.claims())), operation);
+      expect(refused).toMatchObject({ allow: false, reason: 'user_entitlement', status: 403 });
+      expect(f.records).toMatchObject([
+        { id: refused.id, decision: 'allow' },
+        { decision: 'deny', reason: 'user_entitlement', decision_id: refused.id },
+      ]);
+      expect(f.state.pdp).toHaveLength(operation === RATE ? 2 : 1);
+    }
+  });
+
+  it('not at all when the PDP still allows it, and is asked once for each change', async () => {
+    f.state.pdpAnswer = async () => ({ decision: 'allow' });
+    f.state.recording = async () => f.entry({ kind: 'tenant', id: 'acme', verb: 'recheck' });
+    const token = f.sign(f.claims());
+    expect(await f.pep.decide(f.present(token), READ)).toMatchObject({ allow: true });
+    expect(f.state.pdp).toHaveLength(1);
+    f.state.recording = async () => {};
+    expect(await f.pep.decide(f.present(token), READ)).toMatchObject({ allow: true });
+    expect(f.state.pdp).toHaveLength(2);
+  });
+
+  it('because facts don’t stop changing, or the PDP can’t be asked about them', async () => {
+    f.state.recording = async () => f.entry({ kind: 'tenant', id: 'acme', verb: 'recheck' });
+    expect(await f.pep.decide(f.present(f.sign(f.claims())), READ)).toMatchObject({
+      reason: 'pdp_unavailable',
+    });
+    f.state.pdpAnswer = async () => {
+      f.entry({ kind: 'tenant', id: 'acme', verb: 'recheck' });
+      return { decision: 'allow' };
+    };
+    expect(await f.pep.decide(f.present(f.sign(f.claims())), READ)).toMatchObject({
+      reason: 'status_behind',
+      status: 503,
+    });
+  });
+
   it('is refused also when the second record can’t be kept', async () => {
     const claims = f.claims();
     f.state.recording = async () => {
@@ -161,7 +219,8 @@ describe('what a refusal tells the caller', () => {
       explanation: expect.stringContaining('"amount"'),
       dimension: 'task',
       status: 403,
-      challenge: 'DPoP error="insufficient_scope", algs="ES256 Ed25519"',
+      challenge:
+        'DPoP error="insufficient_scope", algs="ES256 Ed25519", resource_metadata="https://erp.example/.well-known/oauth-protected-resource"',
     });
     expect(JSON.stringify(refused)).not.toContain('5000');
     expect(JSON.stringify(refused)).not.toMatch(/suppliers/);

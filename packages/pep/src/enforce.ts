@@ -3,10 +3,12 @@ import { describeMiss, type Miss } from '@remit/capability/scope';
 import type { Capability } from '@remit/capability/token';
 import { REASONS, type Reason } from '@remit/contracts';
 import type { Recorder } from '@remit/recorder';
-import { type Asked, type DecideDeps, decide, type Finding, standingOf } from './decide.ts';
+import { type Asked, type DecideDeps, decide, type Finding, judgeAgain } from './decide.ts';
+import { createOfflineDelegations } from './offline.ts';
 import type { Presented } from './presented.ts';
 import { callRecord, finishRecord } from './record.ts';
-import { answerOf, challengeOf } from './refusal.ts';
+import { answerOf, type Challenge, challengeOf } from './refusal.ts';
+import type { VerifiedToken } from './verified-token.ts';
 
 /** A call that may happen. `operation` is the frozen copy that was checked: use it, not the request. */
 export type Allowed = {
@@ -20,6 +22,10 @@ export type Allowed = {
   readonly actors: readonly string[];
   readonly task: Capability['task'];
   readonly capability: Capability;
+  /** Offline hops of the token, oldest first. */
+  readonly links: VerifiedToken['links'];
+  /** `DPoP-Nonce` of the answer: the nonce that the caller's next proof needs. */
+  readonly nonce?: string;
 };
 
 /** A call that may not. What is in here may be shown to the caller; the record holds the rest. */
@@ -34,6 +40,8 @@ export type Refused = {
   readonly status: 400 | 401 | 403 | 503;
   /** `WWW-Authenticate`, for 401 and 403. */
   readonly challenge?: string;
+  /** `DPoP-Nonce` of the answer: the nonce that the caller's next proof needs. */
+  readonly nonce?: string;
 };
 
 /** What a PEP does with every call. */
@@ -45,14 +53,17 @@ export type Enforcement = {
 };
 
 /**
- * Decides calls and gives each its record before the tool may run. Looks again at revocation and
- * freshness after recording: it waited for the bus or the disk meanwhile.
+ * Decides calls and gives each its record before the tool may run. Looks again at revocation,
+ * freshness and changed facts after recording: it waited for the bus or the disk meanwhile.
+ * `challenge` is what a refusal tells of this audience.
  */
 export function createEnforcement(
   deps: DecideDeps,
   recorder: Pick<Recorder, 'record' | 'countStranger'>,
+  challenge: Challenge,
 ): Enforcement {
   const { tenant, audience, view, monotonicMs } = deps;
+  const offline = createOfflineDelegations({ recorder, tenant, audience });
 
   /** Junk that can't be counted, while the PEP closes say, is refused all the same. */
   function count(source: string | undefined, reason: Reason): void {
@@ -70,42 +81,50 @@ export function createEnforcement(
       const finding = await decide(deps, presented, asked);
       const { caller } = finding;
       const latencyUs = Math.max(0, Math.round((monotonicMs() - startedAt) * 1_000));
+      const nonce = deps.possession.nextNonce(finding.nonce);
+      const told = nonce === undefined ? {} : { nonce };
+      const answer = (found: Finding): Refused => ({
+        ...refused(id, found, challengeOf(found.reason, presented, challenge)),
+        ...told,
+      });
       if (!caller) {
         count(presented.source, finding.reason);
-        return refused(id, finding);
+        return answer(finding);
       }
       const context = { id, audience, asked, latencyUs, rev: view.rev() };
       try {
+        if (caller.links.length > 0) await offline.record(caller);
         await recorder.record(tenant, callRecord(context, finding, caller));
       } catch {
         // No record, no action, and a use that was consumed is burned. A refusal stays what it was.
-        return refused(
-          id,
+        return answer(
           finding.reason === 'permitted' ? { ...finding, reason: 'audit_unavailable' } : finding,
         );
       }
-      if (finding.reason !== 'permitted' || !finding.operation) return refused(id, finding);
-      // Recording waited for the bus or the disk: what was live may be revoked or stale by now.
-      const standing = standingOf(deps, caller);
-      if (standing !== 'live' && standing !== 'recheck') {
-        const late: Finding = { ...finding, reason: standing };
+      const { operation } = finding;
+      if (finding.reason !== 'permitted' || !operation) return answer(finding);
+      // Recording waited for the bus or the disk: what was live may be revoked, stale or changed by now.
+      const late = await judgeAgain(deps, { ...finding, caller, operation });
+      if (late.reason !== 'permitted') {
         await recorder
           .record(
             tenant,
             callRecord({ ...context, id: randomUUIDv7(), supersedes: id }, late, caller),
           )
           .catch(() => undefined);
-        return refused(id, late);
+        return answer(late);
       }
       const { capability } = caller;
       return {
         allow: true,
         id,
-        operation: finding.operation,
+        operation,
         principal: capability.subject,
         actors: capability.actors,
         task: capability.task,
         capability,
+        links: caller.links,
+        ...told,
       };
     },
     async finished(call, outcome, durationMs) {
@@ -116,9 +135,8 @@ export function createEnforcement(
   };
 }
 
-function refused(id: string, finding: Finding): Refused {
+function refused(id: string, finding: Finding, challenge: string | undefined): Refused {
   const { reason, dimensions, miss, operation } = finding;
-  const challenge = challengeOf(reason);
   const dimension = (['agent', 'user', 'task', 'policies'] as const).find(
     (name) => dimensions[name] === 'deny',
   );

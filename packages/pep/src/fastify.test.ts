@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkFixture } from './check.testing.ts';
 import { remit } from './fastify.ts';
 
+const METADATA = 'resource_metadata="https://erp.example/.well-known/oauth-protected-resource"';
+
 let f: Awaited<ReturnType<typeof checkFixture>>;
 let app: FastifyInstance;
 let ran: string[];
@@ -112,7 +114,7 @@ describe('a call', () => {
     const answer = await app.inject({ url: '/suppliers/S-100' });
     expect(answer.statusCode).toBe(401);
     expect(answer.headers).toMatchObject({
-      'www-authenticate': 'DPoP algs="ES256 Ed25519"',
+      'www-authenticate': `DPoP algs="ES256 Ed25519", ${METADATA}`,
       'content-type': 'application/problem+json; charset=utf-8',
       'cache-control': 'no-store',
     });
@@ -136,7 +138,7 @@ describe('a call', () => {
     });
     expect(other.statusCode).toBe(403);
     expect(other.headers['www-authenticate']).toBe(
-      'DPoP error="insufficient_scope", algs="ES256 Ed25519"',
+      `DPoP error="insufficient_scope", algs="ES256 Ed25519", ${METADATA}`,
     );
     expect(other.json()).toMatchObject({ code: 'scope_action', dimension: 'task' });
 
@@ -146,7 +148,7 @@ describe('a call', () => {
     });
     expect(wrongProof.statusCode).toBe(401);
     expect(wrongProof.headers['www-authenticate']).toBe(
-      'DPoP error="invalid_dpop_proof", algs="ES256 Ed25519"',
+      `DPoP error="invalid_dpop_proof", algs="ES256 Ed25519", ${METADATA}`,
     );
 
     f.state.nowMs += 3_100;

@@ -1,8 +1,11 @@
+import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
+import { createBodies } from './body.ts';
 import type { Allowed, Refused } from './enforce.ts';
 import { PepError } from './error.ts';
 import { askedOf } from './guard.ts';
+import type { ResourceMetadata } from './metadata.ts';
 import type { Pep } from './pep.ts';
 
 /** What a guarded route does, in the words of the capability model. Read after the body is parsed. */
@@ -11,6 +14,20 @@ export type RemitRoute = {
   resource: (request: FastifyRequest) => string;
   /** All arguments that the tool will use. They are copied, checked and frozen. */
   args: (request: FastifyRequest) => unknown;
+  /** Whether the proof must be for the bytes of the body (`bd`). Default: what the plugin says. */
+  bindBody?: boolean;
+};
+
+export type RemitPluginOptions = {
+  pep: Pep;
+  /**
+   * The base URL that callers see, without a slash at its end; proofs are for URLs below it. Default:
+   * the origin of the audience. Give it where a proxy answers for another origin or takes a prefix off
+   * the path. `Host`, `Forwarded` and `X-Forwarded-*` are never believed.
+   */
+  publicUrl?: string;
+  /** Whether proofs must be for the body of their call, so that nobody on its way rewrites it. Default false. */
+  bindBody?: boolean;
 };
 
 declare module 'fastify' {
@@ -32,12 +49,16 @@ const decisions = new WeakMap<FastifyRequest, Decided>();
  * does, or is `public`; a route that says nothing is refused when it is registered, and so is this
  * plugin after a route: what an earlier plugin registered would not be guarded. The handler
  * finds the decision and the frozen operation in `request.remit`.
- * Runs in `preHandler`, so after parsing and schema validation and before the handler. Behind a
- * proxy that takes a prefix off the path, proofs don't fit the URL and are refused.
+ * Runs in `preHandler`, so after parsing and schema validation and before the handler. Serves the
+ * protected resource metadata (RFC 9728), which refusals name, to everybody.
+ * Throws PepError `CONFIG_INVALID`.
  */
-export const remit = fp<{ pep: Pep }>(
-  async (app: FastifyInstance, { pep }) => {
-    const origin = new URL(pep.audience).origin;
+export const remit = fp<RemitPluginOptions>(
+  async (app: FastifyInstance, { pep, publicUrl, bindBody = false }) => {
+    const base = readBase(publicUrl ?? originOf(pep.audience));
+    const bodies = createBodies();
+    const bindsBody = ({ routeOptions: { config } }: FastifyRequest) =>
+      typeof config.remit === 'object' && (config.remit.bindBody ?? bindBody);
     // Hooks don't reach into plugins that were registered before them.
     if (app.printRoutes() !== NO_ROUTES) {
       throw new PepError('CONFIG_INVALID', 'register the PEP before the first route');
@@ -53,6 +74,12 @@ export const remit = fp<{ pep: Pep }>(
 
     app.addHook('onRoute', (route) => checkRoute(route));
 
+    if (pep.metadata) serveMetadata(app, pep.metadata);
+
+    app.addHook('preParsing', async (request, _reply, payload) =>
+      bindsBody(request) ? bodies.keep(request, payload as Readable) : payload,
+    );
+
     app.addHook('preHandler', async (request, reply) => {
       const route = request.routeOptions.config.remit;
       if (route === 'public') return undefined;
@@ -66,13 +93,18 @@ export const remit = fp<{ pep: Pep }>(
           authorization: single(request, 'authorization'),
           proof: single(request, 'dpop'),
           method: request.method,
-          // Joined as text: `new URL('//evil.example/x', origin)` would change the host.
-          url: origin + request.originalUrl,
+          // Joined as text: `new URL('//evil.example/x', base)` would change the host. A target in
+          // another form than a path names a host itself, and no proof fits it.
+          url: request.originalUrl.startsWith('/') ? base + request.originalUrl : '',
+          body: bindsBody(request) ? bodies.of(request) : undefined,
           source: request.ip,
         },
         asked,
       );
       reply.header('remit-decision', decided.id);
+      if (decided.nonce !== undefined) {
+        reply.header('dpop-nonce', decided.nonce).header('cache-control', 'no-store');
+      }
       if (!decided.allow) return refuse(reply, decided);
       const call: Decided = { call: decided, startedAt, finished: false };
       decisions.set(request, call);
@@ -98,6 +130,36 @@ export const remit = fp<{ pep: Pep }>(
 
 const NO_ROUTES = '(empty tree)';
 
+function originOf(audience: string): string {
+  const url = URL.parse(audience);
+  if (url && url.origin !== 'null') return url.origin;
+  throw new PepError('CONFIG_INVALID', 'the audience is no URL, so publicUrl has to be given', {
+    audience,
+  });
+}
+
+function readBase(text: string): string {
+  const base = text.endsWith('/') ? text.slice(0, -1) : text;
+  if (/^https?:\/\/[^/?#@\s\\]+(?:\/[^/?#\s\\]+)*$/.test(base) && URL.canParse(base)) return base;
+  throw new PepError('CONFIG_INVALID', 'publicUrl is not an absolute http(s) URL without query', {
+    publicUrl: text,
+  });
+}
+
+function serveMetadata(app: FastifyInstance, { path, document }: ResourceMetadata): void {
+  // What else may stand in a path would be a pattern to the router.
+  if (!/^[\w./~-]+$/.test(path)) {
+    throw new PepError(
+      'CONFIG_INVALID',
+      'the metadata has a path that cannot be a route: serve it yourself, with metadata: false',
+      { path },
+    );
+  }
+  app.get(path, { config: { remit: 'public' } }, (_request, reply) =>
+    reply.header('cache-control', 'public, max-age=300').type('application/json').send(document),
+  );
+}
+
 function checkRoute(route: RouteOptions): void {
   const spec: unknown = route.config?.remit;
   if (spec === 'public') return;
@@ -109,7 +171,13 @@ function checkRoute(route: RouteOptions): void {
       { route: route.url },
     );
   }
-  const { action, resource, args } = spec as Partial<RemitRoute>;
+  const { action, resource, args, bindBody } = spec as Partial<RemitRoute>;
+  if (bindBody !== undefined && typeof bindBody !== 'boolean') {
+    throw new PepError(
+      'CONFIG_INVALID',
+      `${name} says bindBody with something else than a boolean`,
+    );
+  }
   if (typeof action !== 'string' || typeof resource !== 'function' || typeof args !== 'function') {
     throw new PepError('CONFIG_INVALID', `${name} needs an action, a resource and args`, {
       route: route.url,

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { Bus, Verifier } from '@remit/bus';
+import { type Bus, BusError, type Verifier } from '@remit/bus';
 import {
   beatShard,
   conform,
+  feedKey,
   parseJsonStrict,
+  type RevocationEntry,
   revocationBeat,
   revocationEvent,
   SIGNED,
@@ -25,6 +27,8 @@ export type Feed = {
 };
 
 const RETRY_MS = 100;
+/** Keys of the feed that are believed at once; the trust file has at most as many. */
+const MAX_KEYS = 8;
 const TICK_MS = 50;
 
 /**
@@ -32,6 +36,7 @@ const TICK_MS = 50;
  * whatever the view says it needs: a snapshot at start, what lies in a gap, the head with a nonce.
  * Believes a message only after its signature, its type and its shape. A failed question is asked
  * again; meanwhile the view grows stale by itself, so nothing here ever decides to allow.
+ * A next key of the feed is believed when a key that is believed announces it, until it is revoked.
  */
 export function followFeed(options: {
   bus: Bus;
@@ -40,6 +45,8 @@ export function followFeed(options: {
   view: RevocationView;
   monotonicMs: () => number;
   onRefused?: (cause: unknown) => void;
+  /** An event that came over the feed and was taken in. What came otherwise is in the view alone. */
+  onEvent?: (entry: RevocationEntry) => void;
 }): Feed {
   const { bus, verifier, tenant, view, monotonicMs } = options;
   const waiting = new Set<() => void>();
@@ -62,21 +69,43 @@ export function followFeed(options: {
     guarded((data) => {
       const receivedAt = monotonicMs();
       const event = conform(revocationEvent, payload(verifier, SIGNED.revocation, data));
-      view.applyEvent(event, receivedAt);
+      if (view.applyEvent(event, receivedAt)) options.onEvent?.(event.data);
     }),
   );
   const beats = bus.subscribe(
     subjects.revocationBeat(beatShard(tenant)),
     guarded((data) => {
       const receivedAt = monotonicMs();
-      view.applyBeat(conform(revocationBeat, payload(verifier, SIGNED.beat, data)), receivedAt);
+      let beat: unknown;
+      try {
+        beat = payload(verifier, SIGNED.beat, data);
+      } catch (cause) {
+        if (!isOfType(cause, SIGNED.feedKey)) throw cause;
+        return announced(data);
+      }
+      view.applyBeat(conform(revocationBeat, beat), receivedAt);
     }),
   );
   const ticking = setInterval(pump, TICK_MS);
   ticking.unref();
   pump();
 
+  /** Believes the key that a believed one announces. Repeated ones change nothing. */
+  function announced(data: Uint8Array): void {
+    const { jwk } = conform(feedKey, payload(verifier, SIGNED.feedKey, data));
+    const known = verifier.kids();
+    const kid = verifier.trust(jwk);
+    const isNew = !known.includes(kid);
+    if (view.keyRevoked(kid) || (isNew && known.length >= MAX_KEYS)) verifier.distrust(kid);
+  }
+
+  /** What a revoked key signs from now on is noise, whoever has it. */
+  function dropRevoked(): void {
+    for (const kid of verifier.kids()) if (view.keyRevoked(kid)) verifier.distrust(kid);
+  }
+
   function pump(): void {
+    dropRevoked();
     if (view.fresh(monotonicMs())) {
       for (const resolve of waiting) resolve();
       waiting.clear();
@@ -170,6 +199,14 @@ export function followFeed(options: {
     },
     refused: () => refused,
   };
+}
+
+function isOfType(cause: unknown, type: string): boolean {
+  return (
+    cause instanceof BusError &&
+    cause.code === 'EVENT_TYPE_MISMATCH' &&
+    cause.details?.['actual'] === type
+  );
 }
 
 function payload(

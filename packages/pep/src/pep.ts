@@ -11,7 +11,11 @@ import { createEnforcement, type Enforcement } from './enforce.ts';
 import { PepError } from './error.ts';
 import { followFeed } from './feed.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
+import { type ResourceDescription, type ResourceMetadata, resourceMetadata } from './metadata.ts';
+import { createNonces } from './nonces.ts';
+import { createPossession, type Possession } from './possession.ts';
 import { createReplayMemory } from './replay.ts';
+import { createSharedProofs } from './shared-proofs.ts';
 import { createSingleUses } from './single-use.ts';
 import { createTokenVerifier } from './verified-token.ts';
 
@@ -27,8 +31,19 @@ export type PepOptions = {
   spoolDir: string;
   /** Oldest age of the youngest beat at which anything is allowed, ms. Default 3000. */
   maxStaleMs?: number;
-  /** Seconds that a proof may be away from the feed's clock. Default 10. */
+  /**
+   * What keeps a proof from being used twice. `own` (default): this instance's memory, so that a proof
+   * may be used once at each instance of an audience within its window. `nonce`: the same, and proofs
+   * carry a nonce of this instance alone; callers need to come back to it. `shared`: each proof is
+   * claimed at the revocation service, once over all instances; a call over the bus in front of each.
+   */
+  replay?: 'own' | 'nonce' | 'shared';
+  /** Seconds that a proof may be away from the feed's clock, 1 to 300. Default 10. */
   proofWindowSeconds?: number;
+  /** Whether tokens that are bound to no key are taken, which the registry allows some agents. Default false. */
+  acceptBearer?: boolean;
+  /** What to add to the metadata of this resource; `false` when it has none. */
+  metadata?: ResourceDescription | false;
   /** Accepted signatures of tokens. Default ML-DSA-65, ML-DSA-44 and Ed25519. */
   algorithms?: readonly TokenAlgorithm[];
   /** Accepted signatures of DPoP proofs. Default ES256 and Ed25519. */
@@ -50,6 +65,8 @@ export type PepOptions = {
 
 export type Pep = Enforcement & {
   readonly audience: string;
+  /** The protected resource metadata (RFC 9728); serve it at its path, as the Fastify plugin does. */
+  readonly metadata?: ResourceMetadata | undefined;
   /** Whether anything can be allowed now, and why not. */
   health(): {
     fresh: boolean;
@@ -108,8 +125,6 @@ async function assemble(
 
   const bus = 'url' in options.nats ? await openBus(options.nats, cleanup) : options.nats;
   const recorder = options.recorder ?? openRecorder(options, bus, verifiers.mark, cleanup);
-  const feed = followFeed({ bus, verifier: verifiers.revocation, tenant, view, monotonicMs });
-  cleanup.defer(() => feed.stop());
   const keys = createIssuerKeys({
     jwksUri: issuer.jwks_uri,
     monotonicMs,
@@ -119,6 +134,26 @@ async function assemble(
   refreshing.unref();
   cleanup.defer(() => clearInterval(refreshing));
 
+  const tokens = createTokenVerifier({
+    issuer: issuer.issuer,
+    tenant,
+    audience,
+    algorithms: options.algorithms ?? ['ML-DSA-65', 'ML-DSA-44', 'Ed25519'],
+    keys,
+    ...(options.maxCachedTokens === undefined ? {} : { maxCached: options.maxCachedTokens }),
+  });
+  const feed = followFeed({
+    bus,
+    verifier: verifiers.revocation,
+    tenant,
+    view,
+    monotonicMs,
+    onEvent: ({ kind, id }) => {
+      if (kind === 'key') tokens.forgetKey(id);
+    },
+  });
+  cleanup.defer(() => feed.stop());
+
   const deps: DecideDeps = {
     tenant,
     audience,
@@ -127,23 +162,21 @@ async function assemble(
     bus,
     monotonicMs,
     pdpKeys: verifiers.pdp,
-    tokens: createTokenVerifier({
-      issuer: issuer.issuer,
-      tenant,
-      audience,
-      algorithms: options.algorithms ?? ['ML-DSA-65', 'ML-DSA-44', 'Ed25519'],
-      keys,
-      ...(options.maxCachedTokens === undefined ? {} : { maxCached: options.maxCachedTokens }),
-    }),
-    replay: createReplayMemory({
-      windowSeconds: options.proofWindowSeconds ?? 10,
-      ...(options.maxProofs === undefined ? {} : { maxEntries: options.maxProofs }),
-    }),
+    tokens,
+    possession: openPossession(options, { bus, verifier: verifiers.revocation, monotonicMs }),
     uses: createSingleUses({ bus, tenant, audience, verifier: verifiers.revocation, monotonicMs }),
-    proofWindowSeconds: options.proofWindowSeconds ?? 10,
-    proofAlgorithms: options.proofAlgorithms ?? ['ES256', 'Ed25519'],
-    proofKeys: new LRUCache<string, VerifyKey>({ max: options.maxCachedTokens ?? 10_000 }),
   };
+  const acceptBearer = options.acceptBearer ?? false;
+  const metadata =
+    options.metadata === false
+      ? undefined
+      : resourceMetadata({
+          audience,
+          issuer: issuer.issuer,
+          proofAlgorithms: proofAlgorithmsOf(options),
+          acceptBearer,
+          description: options.metadata,
+        });
 
   try {
     await Promise.all([keys.refresh(), feed.ready(options.readyTimeoutMs ?? 10_000)]);
@@ -159,7 +192,12 @@ async function assemble(
   const close = () => cleanup.disposeAsync();
   return {
     audience,
-    ...createEnforcement(deps, recorder),
+    metadata,
+    ...createEnforcement(deps, recorder, {
+      algs: proofAlgorithmsOf(options),
+      acceptBearer,
+      metadataUrl: metadata?.url,
+    }),
     health: () => ({
       fresh: view.fresh(monotonicMs()),
       bus: bus.status(),
@@ -170,6 +208,40 @@ async function assemble(
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+const proofAlgorithmsOf = ({ proofAlgorithms }: PepOptions): readonly ProofAlgorithm[] =>
+  proofAlgorithms ?? ['ES256', 'Ed25519'];
+
+function openPossession(
+  options: PepOptions,
+  parts: { bus: Bus; verifier: Verifier; monotonicMs: () => number },
+): Possession {
+  const { tenant, audience, replay = 'own', proofWindowSeconds: windowSeconds = 10 } = options;
+  const { bus, verifier, monotonicMs } = parts;
+  if (!(windowSeconds >= 1 && windowSeconds <= 300)) {
+    throw new PepError('CONFIG_INVALID', 'proofWindowSeconds is not within 1 to 300', {
+      windowSeconds,
+    });
+  }
+  if (!['own', 'nonce', 'shared'].includes(replay)) {
+    throw new PepError('CONFIG_INVALID', 'replay is neither own, nonce nor shared', { replay });
+  }
+  return createPossession({
+    algorithms: proofAlgorithmsOf(options),
+    windowSeconds,
+    acceptBearer: options.acceptBearer ?? false,
+    memory: createReplayMemory({
+      windowSeconds,
+      ...(options.maxProofs === undefined ? {} : { maxEntries: options.maxProofs }),
+    }),
+    keyCache: new LRUCache<string, VerifyKey>({ max: options.maxCachedTokens ?? 10_000 }),
+    nonces: replay === 'nonce' ? createNonces({ monotonicMs }) : undefined,
+    shared:
+      replay === 'shared'
+        ? createSharedProofs({ bus, tenant, audience, verifier, windowSeconds })
+        : undefined,
+  });
 }
 
 async function openBus(

@@ -22,19 +22,15 @@ export function callRecord(
   finding: Finding,
   caller: VerifiedToken,
 ): RecordInput {
-  const { capability, alg, kid } = caller;
+  const { capability } = caller;
   const { operation, online, miss, use } = finding;
-  const jkt =
-    capability.confirmation && 'jkt' in capability.confirmation
-      ? capability.confirmation.jkt
-      : undefined;
   return {
     id: context.id,
     event: 'decision',
     decision: finding.reason === 'permitted' ? 'allow' : 'deny',
     reason: finding.reason,
     principal: capability.subject,
-    ...identity(capability),
+    ...identity(caller),
     operation: operation
       ? { action: operation.action, resource: operation.resource, args: operation.args }
       : { action: clip(context.asked.action), resource: clip(context.asked.resource) },
@@ -42,15 +38,7 @@ export function callRecord(
     scope: structuredClone(capability.scope.permissions) as never,
     dimensions: finding.dimensions,
     policy_version: online?.policyVersion ?? capability.policy.version,
-    token: {
-      jti: capability.id,
-      lineage: [...capability.lineage],
-      exp: capability.expiresAt,
-      alg,
-      kid,
-      rev: capability.rev,
-      ...(jkt ? { jkt } : {}),
-    },
+    token: tokenOf(caller),
     latency_us: context.latencyUs,
     ...(miss ? { miss } : {}),
     ...(online ? { policies: online.policies, registry_revision: online.registryRevision } : {}),
@@ -68,6 +56,39 @@ export function callRecord(
   };
 }
 
+/** The record of one offline hop: to whom it was handed, and what. Its giver is the actor before. */
+export function delegatedRecord(audience: string, caller: VerifiedToken, at: number): RecordInput {
+  const links = caller.links.slice(0, at + 1);
+  const link = links.at(-1);
+  const handed = { ...caller, links, capability: link?.capability ?? caller.capability };
+  const { capability } = handed;
+  return {
+    event: 'token.delegated',
+    decision: 'allow',
+    reason: 'permitted',
+    principal: capability.subject,
+    ...identity(handed),
+    audience,
+    scope: structuredClone(capability.scope.permissions) as never,
+    policy_version: capability.policy.version,
+    token: tokenOf(handed),
+    detail: { grant: 'link', offline: true, worker: link?.worker ?? false },
+  };
+}
+
+function tokenOf({ capability, alg, kid }: VerifiedToken): NonNullable<RecordInput['token']> {
+  const { confirmation } = capability;
+  return {
+    jti: capability.id,
+    lineage: [...capability.lineage],
+    exp: capability.expiresAt,
+    alg,
+    kid,
+    rev: capability.rev,
+    ...(confirmation && 'jkt' in confirmation ? { jkt: confirmation.jkt } : {}),
+  };
+}
+
 /** The record of how an allowed call ended; it names the decision. */
 export function finishRecord(
   call: Allowed,
@@ -78,7 +99,7 @@ export function finishRecord(
   return {
     event: 'call.finished',
     principal: call.principal,
-    ...identity(call.capability),
+    ...identity(call),
     operation: { action: call.operation.action, resource: call.operation.resource },
     audience,
     decision_id: call.id,
@@ -87,10 +108,12 @@ export function finishRecord(
 }
 
 /** The composite identity: launching principal, originating agent, immediate caller, the chain, the task. */
-function identity({ actors, clientId, task }: VerifiedToken['capability']) {
+function identity({ capability, links }: Pick<VerifiedToken, 'capability' | 'links'>) {
+  const { actors, clientId, task } = capability;
   return {
     actor: actors.at(-1) as string,
     act_chain: [...actors],
+    ...(links.length > 0 ? { links: links.map(({ id, actor, jkt }) => ({ id, actor, jkt })) } : {}),
     origin_agent: actors[0] as string,
     client: clientId,
     task: { id: task.id, type: task.type, ...(task.purpose ? { purpose: task.purpose } : {}) },

@@ -1,6 +1,9 @@
+import { LinkError } from '@remit/capability/link';
 import { ScopeError } from '@remit/capability/scope';
 import { TokenError, type TokenErrorCode } from '@remit/capability/token';
 import type { Reason } from '@remit/contracts';
+import { LINK_REASON } from './link-reason.ts';
+import type { Presented } from './presented.ts';
 
 /** The reason that a refused token, proof or operation is recorded and answered with. */
 const REASON_OF: Record<TokenErrorCode, Reason> = {
@@ -32,6 +35,7 @@ const REASON_OF: Record<TokenErrorCode, Reason> = {
 /** Maps what the capability package threw; anything unexpected is `internal`, which refuses too. */
 export function reasonOf(cause: unknown): Reason {
   if (cause instanceof TokenError) return REASON_OF[cause.code];
+  if (cause instanceof LinkError) return LINK_REASON[cause.code];
   if (cause instanceof ScopeError) return 'arguments_invalid';
   return 'internal';
 }
@@ -52,11 +56,14 @@ export function answerOf(reason: Reason): RefusalAnswer {
     case 'proof_invalid':
     case 'proof_key':
     case 'proof_binding':
+    case 'proof_body':
     case 'proof_expired':
     case 'proof_replayed':
       return { status: 401, oauthError: 'invalid_dpop_proof' };
+    case 'proof_nonce':
+      return { status: 401, oauthError: 'use_dpop_nonce' };
     case 'arguments_invalid':
-      return { status: 400, oauthError: 'invalid_request' };
+      return { status: 400 };
     case 'scope_action':
     case 'scope_resource':
     case 'scope_arguments':
@@ -78,6 +85,7 @@ export function answerOf(reason: Reason): RefusalAnswer {
     case 'status_behind':
     case 'audit_unavailable':
     case 'pdp_unavailable':
+    case 'proof_unavailable':
     case 'single_use_unavailable':
     case 'overloaded':
     case 'internal':
@@ -87,10 +95,40 @@ export function answerOf(reason: Reason): RefusalAnswer {
   }
 }
 
-/** The `WWW-Authenticate` value of a refusal, for the schemes that this audience takes. */
-export function challengeOf(reason: Reason): string | undefined {
+/** What this audience takes, as challenges say it. */
+export type Challenge = {
+  /** Signatures of proofs. */
+  algs: readonly string[];
+  acceptBearer: boolean;
+  /** Where the metadata of this audience is served, if it is (RFC 9728 section 5.1). */
+  metadataUrl?: string | undefined;
+};
+
+/**
+ * The `WWW-Authenticate` value of a refusal: with every 401, and with a 403 that another token could
+ * change. One challenge for each scheme that this audience takes, the error at the one that was tried
+ * (RFC 9449 sections 7.1 and 7.2, RFC 6750 section 3).
+ */
+export function challengeOf(
+  reason: Reason,
+  { authorization }: Pick<Presented, 'authorization'>,
+  { algs, acceptBearer, metadataUrl }: Challenge,
+): string | undefined {
   const { status, oauthError } = answerOf(reason);
-  if (status !== 401 && status !== 403) return undefined;
-  const error = oauthError ? `error="${oauthError}", ` : '';
-  return `DPoP ${error}algs="ES256 Ed25519"`;
+  if (status !== 401 && oauthError !== 'insufficient_scope') return undefined;
+  const triedBearer =
+    acceptBearer && typeof authorization === 'string' && /^bearer /i.test(authorization);
+  const challenge = (scheme: string, error: string | undefined, more: string[]) => {
+    const params = [
+      ...(error === undefined ? [] : [`error="${error}"`]),
+      ...more,
+      ...(metadataUrl === undefined ? [] : [`resource_metadata="${metadataUrl}"`]),
+    ];
+    return params.length === 0 ? scheme : `${scheme} ${params.join(', ')}`;
+  };
+  const dpop = challenge('DPoP', triedBearer ? undefined : oauthError, [
+    `algs="${algs.join(' ')}"`,
+  ]);
+  if (!acceptBearer) return dpop;
+  return `${dpop}, ${challenge('Bearer', triedBearer ? oauthError : undefined, [])}`;
 }

@@ -10,6 +10,10 @@ export type ReplayMemory = {
 /** The feed's clock is known to within a round trip, so a later tie may set it back by as much. */
 const SET_BACK_SECONDS = 5;
 
+/** How long a proof may be taken after it was first seen, by a clock that may be set back meanwhile. */
+export const proofLifeSeconds = (windowSeconds: number): number =>
+  2 * windowSeconds + SET_BACK_SECONDS;
+
 /**
  * A memory of used proofs for as long as any of them could be accepted again: twice the window,
  * since a proof may be dated ahead of this clock by the window and is dead one window later; and
@@ -21,7 +25,7 @@ export function createReplayMemory(options: {
   windowSeconds: number;
   maxEntries?: number;
 }): ReplayMemory {
-  const lifeSeconds = 2 * options.windowSeconds + SET_BACK_SECONDS;
+  const lifeSeconds = proofLifeSeconds(options.windowSeconds);
   const maxEntries = options.maxEntries ?? 200_000;
   let current = new Set<string>();
   let previous = new Set<string>();

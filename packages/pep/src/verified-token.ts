@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto';
 import {
+  type ChainLink,
+  type ChainOptions,
+  LinkError,
+  splitChain,
+  verifyChain,
+} from '@remit/capability/link';
+import {
   type Capability,
   checkAudience,
   checkIssuer,
@@ -12,9 +19,15 @@ import type { TokenSubjects } from '@remit/contracts';
 import { LRUCache } from 'lru-cache';
 import type { IssuerKeys } from './issuer-keys.ts';
 
-/** What a token's signature proves. Nothing of time, revocation, proof, scope or arguments. */
+/**
+ * What the signatures of a token and of its links prove. Nothing of time, revocation, proof, scope or
+ * arguments.
+ */
 export type VerifiedToken = {
+  /** What token and links say together. */
   readonly capability: Capability;
+  /** Offline hops, oldest first; none for a token alone. */
+  readonly links: readonly ChainLink[];
   readonly alg: TokenAlgorithm;
   readonly kid: string;
   readonly subjects: TokenSubjects;
@@ -29,11 +42,12 @@ export type TokenVerifier = {
 };
 
 /**
- * Verifies tokens of one issuer for one audience (RFC 9068 section 4).
+ * Verifies tokens of one issuer for one audience (RFC 9068 section 4), and chains of links behind them.
  *
  * The cache is keyed by the SHA-256 of the whole token text, holds only what the signature proves
  * and is bounded (`maxCached`, default 10,000). Whatever can change is checked on every call by
- * others: time, binding, revocation, scope. An unknown `kid` makes the issuer be asked once per
+ * others: time, binding, revocation, scope. The token of a chain has an entry of its own, so that a new
+ * link costs its own signatures alone. An unknown `kid` makes the issuer be asked once per
  * cool-down, then the token is refused.
  */
 export function createTokenVerifier(options: {
@@ -42,6 +56,8 @@ export function createTokenVerifier(options: {
   audience: string;
   algorithms: readonly TokenAlgorithm[];
   keys: IssuerKeys;
+  /** How links are read. Left out, no chain is taken, as whoever follows no revocations must. */
+  links?: ChainOptions;
   maxCached?: number;
 }): TokenVerifier {
   const cache = new LRUCache<string, VerifiedToken>({ max: options.maxCached ?? 10_000 });
@@ -58,7 +74,28 @@ export function createTokenVerifier(options: {
       capability,
       alg: header.alg,
       kid: header.kid,
+      links: [],
       subjects: subjectsOf(capability, header.kid),
+    };
+  }
+
+  function verifyLinks(text: string, root: VerifiedToken): VerifiedToken {
+    const { links: how } = options;
+    if (!how) throw new LinkError('LINKS_NOT_ALLOWED', 'chains are not taken here');
+    const { capability, links } = verifyChain(root.capability, text, how);
+    const keys = links.map(({ jkt }) => jkt);
+    const { subjects } = root;
+    return {
+      ...root,
+      capability,
+      links,
+      subjects: {
+        ...subjects,
+        jti: capability.id,
+        lineage: [...capability.lineage],
+        actors: [...capability.actors],
+        keys: [...new Set([...subjects.keys, ...keys])],
+      },
     };
   }
 
@@ -67,7 +104,7 @@ export function createTokenVerifier(options: {
     return verifyNow(token);
   }
 
-  return {
+  const verifier: TokenVerifier = {
     verify(token) {
       const key = createHash('sha256').update(token).digest('base64url');
       // A key that its issuer withdrew takes its tokens with it.
@@ -77,6 +114,11 @@ export function createTokenVerifier(options: {
         cache.set(key, verified);
         return verified;
       };
+      if (token.includes('~')) {
+        const root = verifier.verify(splitChain(token).token);
+        const behind = (verified: VerifiedToken) => remember(verifyLinks(token, verified));
+        return root instanceof Promise ? root.then(behind) : behind(root);
+      }
       try {
         return remember(verifyNow(token));
       } catch (cause) {
@@ -91,6 +133,7 @@ export function createTokenVerifier(options: {
     },
     size: () => cache.size,
   };
+  return verifier;
 }
 
 /** Everything of a token that a revocation can name. */

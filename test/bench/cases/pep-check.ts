@@ -8,7 +8,7 @@ import type { Bench } from '../harness.ts';
  * recording; the bearer form leaves the proof out.
  */
 async function started() {
-  const fixture = await checkFixture();
+  const fixture = await checkFixture({ acceptBearer: true });
   fixture.start();
   const { confirmation: _unbound, ...claims } = fixture.claims();
   const bearer = () => fixture.sign({ ...claims, id: fixture.claims().id });
