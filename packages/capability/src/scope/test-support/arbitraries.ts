@@ -22,7 +22,7 @@ const resourcePattern = fc.oneof(
   { weight: 5, arbitrary: pattern('/', fc.constantFrom('erp', 'erp', 'e*')) },
 );
 
-const PATHS = ['x', 'y', 'x.p', 'x.q', 'x.p.r'];
+const PATHS = ['x', 'y', 'x.p', 'x.q', 'x.p.r', 'x.0'];
 const path = fc.constantFrom(...PATHS);
 
 const number = fc.constantFrom(-1, 0, 1, 2, 2.5, 3, 10.125, 2 ** 53 - 1);
@@ -60,7 +60,7 @@ const value: fc.Arbitrary<unknown> = fc.oneof(
   { weight: 1, arbitrary: fc.array(scalar, { maxLength: 3 }) },
   {
     weight: 1,
-    arbitrary: fc.dictionary(fc.constantFrom('p', 'q', 'r'), scalar, {
+    arbitrary: fc.dictionary(fc.constantFrom('p', 'q', 'r', '0'), scalar, {
       maxKeys: 2,
       noNullPrototype: true,
     }),
@@ -82,9 +82,17 @@ const singleTest: fc.Arbitrary<WrittenTests> = fc.oneof(
   fc.nat(3).map((maxItems) => ({ maxItems })),
   fc.constant({}),
 );
-const elementTests = fc
-  .tuple(singleTest, fc.option(singleTest, { nil: {}, freq: 4 }))
-  .map(([a, b]) => ({ ...b, ...a }));
+/** About texts, so that two of them can hold together. */
+const textTest: fc.Arbitrary<WrittenTests> = fc.oneof(
+  fc.array(pattern('/', part), { minLength: 1, maxLength: 3 }).map((like) => ({ like })),
+  fc.array(fc.constantFrom(...HOSTS), { minLength: 1, maxLength: 3 }).map((emails) => ({ emails })),
+  fc.integer({ min: 2, max: 40 }).map((maxLength) => ({ maxLength })),
+);
+const elementTests = fc.oneof(
+  { weight: 4, arbitrary: singleTest },
+  { weight: 2, arbitrary: fc.tuple(textTest, textTest).map(([a, b]) => ({ ...b, ...a })) },
+  { weight: 2, arbitrary: fc.tuple(singleTest, singleTest).map(([a, b]) => ({ ...b, ...a })) },
+);
 const tests: fc.Arbitrary<WrittenTests> = fc
   .tuple(
     fc.oneof(
@@ -133,7 +141,49 @@ const permission: fc.Arbitrary<WrittenPermission> = fc.oneof(
 );
 
 /** A scope as written. */
-export const written: fc.Arbitrary<WrittenPermission[]> = fc.array(permission, { maxLength: 3 });
+export const written: fc.Arbitrary<WrittenPermission[]> = fc.oneof(
+  { weight: 1, arbitrary: fc.constant<WrittenPermission[]>([]) },
+  { weight: 19, arbitrary: fc.array(permission, { minLength: 1, maxLength: 3 }) },
+);
+
+/** Two scopes whose permissions mostly share their names and differ in arguments and constraints. */
+export const related: fc.Arbitrary<[WrittenPermission[], WrittenPermission[]]> = fc
+  .array(fc.tuple(permission, args, constraints, online, fc.boolean()), {
+    minLength: 1,
+    maxLength: 2,
+  })
+  .map((list) => [
+    list.map(([box]) => box),
+    list.map(([box, given, found, check, both]) => ({
+      actions: box.actions,
+      resources: box.resources,
+      args: given,
+      constraints: both ? { ...box.constraints, ...found } : found,
+      ...check,
+    })),
+  ]);
+
+/** Scopes around the limits of a meet: many starred names, whose stars cross each other's. */
+const crowdedScope: fc.Arbitrary<WrittenPermission[]> = fc
+  .record({
+    form: fc.constantFrom<(n: number) => string>(
+      (n) => `a${n}*`,
+      (n) => `*b${n}`,
+      (n) => ['a*', '*b', `ab${n}`, `a*b${n}`][n % 4] as string,
+    ),
+    names: fc.integer({ min: 1, max: 16 }),
+    places: fc.array(resourcePattern, { minLength: 1, maxLength: 3 }),
+    apart: fc.boolean(),
+  })
+  .map(({ form, names: count, places, apart }) => {
+    const found = Array.from({ length: count }, (_, n) => form(n));
+    return (apart ? found.map((name) => [name]) : [found]).map((actions) => ({
+      actions,
+      resources: places,
+      args: [],
+    }));
+  });
+export const crowded = fc.tuple(crowdedScope, crowdedScope);
 
 function fill(of: string, separator: string, seed: number): string {
   const fills = ['', 'a', 'b', 'ba', 'ab'];
@@ -141,6 +191,8 @@ function fill(of: string, separator: string, seed: number): string {
     .split(separator)
     .map((segment, i) => {
       if (segment === '**') return seed % 2 === 0 ? 'a' : ['a', 'ba', 'b'].join(separator);
+      // Its halves overlap here, which they may not.
+      if (segment === 'ab*ba' && seed % 3 === 0) return 'aba';
       return segment === '*'
         ? 'aba'
         : segment.replace('*', fills[(seed + i) % fills.length] as string);
@@ -201,6 +253,7 @@ function beside(box: WrittenPermission): fc.Arbitrary<WrittenOperation> {
     c: fc.nat(99),
     drop: fc.nat(9),
     extra: fc.nat(9),
+    beside: fc.nat(11),
   });
   return fc.tuple(seeds, fc.oneof(value, oddNumber), path).map(([seed, other, extra]) => {
     const found: Record<string, unknown> = {};
@@ -213,9 +266,21 @@ function beside(box: WrittenPermission): fc.Arbitrary<WrittenOperation> {
       if (!leaveOut) put(found, where.split('.'), near(of, seed.c + i, other));
     }
     if (seed.extra < 3) put(found, extra.split('.'), other);
+    // A path never enters an array, not even by an index.
+    if (seed.extra > 6 && Object.hasOwn(Object(found['x']), '0'))
+      found['x'] = Object.values(Object(found['x']));
+    const action = fill(box.actions[seed.a % box.actions.length] as string, '.', seed.a);
+    const resource = fill(box.resources[seed.r % box.resources.length] as string, '/', seed.r);
+    // One step beside the names: another end, one segment more or less, another case.
+    const [missed, away] = [seed.beside % 4, seed.beside < 4 ? 'action' : 'resource'];
+    if (seed.beside > 7) return { action, resource, args: found };
+    const moved = (name: string, separator: string) =>
+      [`${name}x`, `${name}${separator}a`, name.split(separator)[0] as string, name.toUpperCase()][
+        missed
+      ] as string;
     return {
-      action: fill(box.actions[seed.a % box.actions.length] as string, '.', seed.a),
-      resource: fill(box.resources[seed.r % box.resources.length] as string, '/', seed.r),
+      action: away === 'action' ? moved(action, '.') : action,
+      resource: away === 'resource' ? moved(resource, '/') : resource,
       args: found,
     };
   });
@@ -224,7 +289,7 @@ function beside(box: WrittenPermission): fc.Arbitrary<WrittenOperation> {
 /** Operations that hit or nearly hit one of the permissions, and some from anywhere. */
 export function operationNear(boxes: WrittenPermission[]): fc.Arbitrary<WrittenOperation> {
   const hits = boxes.map((box) => ({ weight: 6, arbitrary: beside(box) }));
-  return fc.oneof({ weight: hits.length === 0 ? 1 : 2, arbitrary: anywhere }, ...hits);
+  return fc.oneof({ weight: 1, arbitrary: anywhere }, ...hits);
 }
 
 const wholeTests = tests

@@ -171,3 +171,50 @@ export function naiveAdmits(permissions: WrittenPermission[], op: WrittenOperati
 export function naiveLocal(permissions: WrittenPermission[], op: WrittenOperation): boolean {
   return permissions.some((box) => box.check === undefined && boxAdmits(box, op));
 }
+
+/** How many sides of a permission refuse an operation; every constraint is a side. */
+function sidesMissed(box: WrittenPermission, op: WrittenOperation): number {
+  const open: WrittenPermission = { ...box, constraints: {} };
+  const alone: WrittenPermission[] = [
+    { ...open, resources: ['**'], args: 'any' },
+    { ...open, actions: ['**'], args: 'any' },
+    { ...open, actions: ['**'], resources: ['**'] },
+    ...Object.entries(box.constraints ?? {}).map(([path, tests]) => ({
+      actions: ['**'],
+      resources: ['**'],
+      args: 'any' as const,
+      constraints: { [path]: tests },
+    })),
+  ];
+  return alone.filter((side) => !boxAdmits(side, op)).length;
+}
+
+/** Whether a list of permissions admits an operation, one of them misses it by one side, or none does. */
+export function naiveReach(
+  permissions: WrittenPermission[],
+  op: WrittenOperation,
+): 'hit' | 'near' | 'far' {
+  const least = Math.min(...permissions.map((box) => sidesMissed(box, op)), 9);
+  return least === 0 ? 'hit' : least === 1 ? 'near' : 'far';
+}
+
+/** Whether one permission admits the names of an operation. */
+export function naiveNames(box: WrittenPermission, op: WrittenOperation) {
+  return {
+    action: box.actions.some((pattern) => patternAdmits(pattern, op.action, '.')),
+    resource: box.resources.some((pattern) => patternAdmits(pattern, op.resource, '/')),
+  };
+}
+
+/** Whether one permission lets all arguments of an operation be given. */
+export function naiveArgs(box: WrittenPermission, op: WrittenOperation): boolean {
+  return boxAdmits({ ...box, actions: ['**'], resources: ['**'], constraints: {} }, op);
+}
+
+/** Whether one constraint of a permission holds. */
+export function naiveConstraint(box: WrittenPermission, path: string, op: WrittenOperation) {
+  const only = Object.fromEntries(
+    Object.entries(box.constraints ?? {}).filter(([name]) => name === path),
+  );
+  return boxAdmits({ actions: ['**'], resources: ['**'], args: 'any', constraints: only }, op);
+}

@@ -26,6 +26,29 @@ export function tightenTests(tests: WrittenTests, seed: number): WrittenTests {
   return tighter;
 }
 
+/** One step wider, or without one of its tests. */
+function loosenTests(tests: WrittenTests, seed: number): WrittenTests {
+  const { [Object.keys(tests)[seed % 3] as keyof WrittenTests]: _, ...fewer } = tests;
+  if (seed % 3 === 0) return { ...tests, optional: true };
+  if (seed % 3 === 1) return fewer;
+  return {
+    ...tests,
+    ...(tests.min !== undefined && { min: tests.min - 1 }),
+    ...(tests.max !== undefined && { max: Math.min(tests.max + 1, 2 ** 53 - 1) }),
+    ...(tests.maxLength !== undefined && { maxLength: tests.maxLength + 1 }),
+    ...(tests.maxItems !== undefined && { maxItems: tests.maxItems + 1 }),
+  };
+}
+
+const withTests =
+  (change: (tests: WrittenTests, seed: number) => WrittenTests): Change =>
+  (box, seed) => ({
+    ...box,
+    constraints: Object.fromEntries(
+      Object.entries(box.constraints ?? {}).map(([path, tests]) => [path, change(tests, seed)]),
+    ),
+  });
+
 const CHANGES: readonly Change[] = [
   (box) => box,
   (box) => ({ ...box, actions: box.actions.map((pattern) => pin(pattern, '.')) }),
@@ -33,20 +56,16 @@ const CHANGES: readonly Change[] = [
   (box, seed) => ({ ...box, resources: [box.resources[seed % box.resources.length] as string] }),
   (box) => ({ ...box, args: box.args === 'any' ? ['x', 'y'] : box.args.slice(1) }),
   (box) => ({ ...box, check: 'online' }),
-  (box, seed) => ({
-    ...box,
-    constraints: Object.fromEntries(
-      Object.entries(box.constraints ?? {}).map(([path, tests]) => [
-        path,
-        tightenTests(tests, seed),
-      ]),
-    ),
-  }),
+  withTests(tightenTests),
+  withTests(tightenTests),
   (box, seed) => ({
     ...box,
     constraints: { ...box.constraints, y: { max: seed % 4, optional: true } },
   }),
   // From here on: wider, so that `within` has something to refuse.
+  withTests(loosenTests),
+  withTests(loosenTests),
+  withTests(loosenTests),
   (box) => ({ ...box, actions: [...box.actions, 'a*'] }),
   (box) => ({ ...box, resources: ['erp/**'] }),
   (box) => ({ ...box, args: box.args === 'any' ? 'any' : [...box.args, 'x'] }),

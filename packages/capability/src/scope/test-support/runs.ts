@@ -1,14 +1,14 @@
 import * as fc from 'fast-check';
 
 /** 1,000 runs at the desk, 5,000 in CI. `REMIT_FC_SEED` replays a seed that a run printed. */
-const RUNS = process.env['CI'] === 'true' ? 5000 : 1000;
+export const RUNS = process.env['CI'] === 'true' ? 5000 : 1000;
 
 const given = Number(process.env['REMIT_FC_SEED']);
-const seed = Number.isSafeInteger(given) && given !== 0 ? given : Date.now() % 2 ** 31;
+export const SEED = Number.isSafeInteger(given) && given !== 0 ? given : Date.now() % 2 ** 31;
 
 export function configureRuns(): void {
-  fc.configureGlobal({ numRuns: RUNS, seed });
-  console.info(`fast-check: ${RUNS} runs, REMIT_FC_SEED=${seed}`);
+  fc.configureGlobal({ numRuns: RUNS, seed: SEED });
+  console.info(`fast-check: ${RUNS} runs, REMIT_FC_SEED=${SEED}`);
 }
 
 /** Counts how often a property met each case, so that a generator that tests nothing is seen. */
