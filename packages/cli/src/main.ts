@@ -5,11 +5,20 @@ import { readDevFile } from './dev/dev-file.ts';
 import { CliError } from './error.ts';
 import { recordLine } from './tail/line.ts';
 import { tail } from './tail/tail.ts';
+import { type VerifyOptions, verify } from './verify/verify.ts';
+import { runWitness } from './witness/run.ts';
 
 const dev = () => readDevFile(process.cwd());
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 const warn = (text: string) => void process.stderr.write(`${text}\n`);
 const collect = (value: string, before: string[]) => [...before, value];
+
+const untilStopped = (): AbortSignal => {
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  process.once('SIGTERM', () => stop.abort());
+  return stop.signal;
+};
 
 const program = new Command('remit').description('Work with a running Remit.').showHelpAfterError();
 
@@ -18,15 +27,42 @@ program
   .description('one line per record, as it happens')
   .option('--json', 'the records as they are on the bus')
   .action(async (options: { json?: boolean }) => {
-    const stop = new AbortController();
-    process.once('SIGINT', () => stop.abort());
-    process.once('SIGTERM', () => stop.abort());
     const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
     const show = options.json
       ? JSON.stringify
       : (message: Parameters<typeof recordLine>[0]) => recordLine(message, { colour });
-    await tail(dev(), (message) => print(show(message)), stop.signal);
+    await tail(dev(), (message) => print(show(message)), untilStopped());
   });
+
+program
+  .command('verify <file>')
+  .description('verify an export of the ledger: needs no service, only keys that you trust')
+  .requiredOption('--trust <file>', 'a trust file, or verifier keys one per line')
+  .option('--checkpoint <file>', 'a checkpoint that you have from elsewhere', collect, [])
+  .option('--origin <name>', 'the log that it must be; default: what the export says')
+  .option('--witnessed', 'a witness among the keys must have cosigned')
+  .action(async (file: string, options: VerifyOptions) => {
+    const { ok, text } = await verify(file, options);
+    print(text);
+    if (!ok) process.exitCode = 1;
+  });
+
+program
+  .command('witness')
+  .description('cosign the checkpoints of logs, and refuse whatever goes back (C2SP tlog-witness)')
+  .requiredOption('--name <name>', 'how the witness is called: a URL without its scheme')
+  .requiredOption('--key <file>', 'its private keys; made when the file is missing')
+  .requiredOption('--logs <file>', 'verifier keys of the logs, one per line')
+  .requiredOption('--state <folder>', 'where it remembers what it cosigned last')
+  .option('--host <address>', 'where it listens', '127.0.0.1')
+  .option('--port <number>', 'where it listens', '7790')
+  .action(
+    async ({
+      port,
+      ...options
+    }: Record<'host' | 'key' | 'logs' | 'name' | 'port' | 'state', string>) =>
+      runWitness({ ...options, port: Number(port) }, print, untilStopped()),
+  );
 
 const devVerbs = program.command('dev').description('drive the development stack by hand');
 devVerbs

@@ -75,7 +75,7 @@ const verify = (lines: readonly ExportLine[], outside: readonly string[] = []) =
   });
 /** A record's line with some of it replaced. */
 const changed = (lines: readonly ExportLine[], place: number, change: object): ExportLine => {
-  const { record: before } = lines[place] as unknown as unknown as { record: object };
+  const { record: before } = lines[place] as unknown as { record: object };
   return { record: { ...before, ...change } } as unknown as ExportLine;
 };
 /** The place of a record's line. */
@@ -134,7 +134,7 @@ describe('a whole export', () => {
       seq: 8,
       upTo: 12,
     });
-    const lying = good().with(-1, { end: { records: 11, leaves: 0 } });
+    const lying = good().with(good().length - 1, { end: { records: 11, leaves: 0 } });
     expect((await verify(lying)).faults[0]).toMatchObject({ kind: 'truncation' });
   });
 
