@@ -6,7 +6,7 @@ export const REASONS = {
   permitted: 'The scope admits the operation and nothing refuses it.',
 
   token_missing: 'The call carries no capability token.',
-  token_too_large: 'The token is larger than 12 KB.',
+  token_too_large: 'The token, its links and its proof are larger than 12 KB together.',
   token_malformed: 'The token is not a well-formed capability token.',
   token_algorithm: 'The token names an algorithm that is not accepted.',
   token_key_unknown: 'The token names a signing key that its issuer does not publish.',
@@ -16,6 +16,14 @@ export const REASONS = {
   token_expired: 'The token has expired.',
   token_not_yet_valid: 'The token is not valid yet.',
   token_lifetime: 'The token lives longer than 15 minutes.',
+
+  links_not_allowed: 'The token may not be handed on offline.',
+  link_malformed: 'A link is not well-formed, or an element of the chain is missing.',
+  link_key: 'A link is signed with another key than what it hands on is bound to.',
+  link_spliced: 'A link does not follow the text before it.',
+  link_signature: 'The signature of a link does not verify.',
+  link_lifetime: 'A link begins before or ends after what it hands on.',
+  link_widening: 'A link gives more than was given to its holder.',
 
   proof_required: 'The token is bound to a key and the call carries no proof of it.',
   proof_invalid: 'The DPoP proof is not a well-formed, correctly signed proof.',
