@@ -19,6 +19,10 @@ export type Verifier = {
   verify(typ: SignedType, jws: string | Uint8Array): Uint8Array;
   /** Puts other keys in the place of the present ones; an invalid set changes nothing. */
   replaceKeys(jwks: PublicJwks): void;
+  /** Believes one more key and returns its id. Throws `KEY_INVALID`. */
+  trust(jwk: PublicJwk): string;
+  /** Believes a key no more. Without any key left nothing verifies. */
+  distrust(kid: string): void;
   /** The ids of the keys that are believed. */
   kids(): string[];
 };
@@ -67,6 +71,15 @@ export function createVerifier(jwks: PublicJwks): Verifier {
     },
     replaceKeys(next) {
       keys = importAll(next);
+      headers.clear();
+    },
+    trust(jwk) {
+      const { kid, key } = importVerifyKey(jwk);
+      keys.set(kid, key);
+      return kid;
+    },
+    distrust(kid) {
+      keys.delete(kid);
       headers.clear();
     },
     kids: () => [...keys.keys()],

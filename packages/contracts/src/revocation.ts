@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { budgetRegistration } from './budgets.ts';
+import { publicJwk } from './registry.ts';
 import { closed, count, oneOf, text } from './schema.ts';
 import { cloudEvent } from './signed.ts';
 
@@ -60,6 +61,13 @@ export const revocationBeat = closed({
 });
 export type RevocationBeat = Static<typeof revocationBeat>;
 
+/**
+ * The next key of the revocation service's feed and answers, signed by a present one. It travels beside
+ * the beats and is repeated, since whoever joins late knows only the key that signed it.
+ */
+export const feedKey = closed({ use: Type.Literal('revocation'), jwk: publicJwk, at: count });
+export type FeedKey = Static<typeof feedKey>;
+
 export const headRequest = closed({ nonce: text(64) });
 /** The committed head, bound to the asker's nonce; ties the feed's clock to the asker's monotonic one. */
 export const headResponse = closed({
@@ -74,12 +82,17 @@ export const headResponse = closed({
 export type HeadResponse = Static<typeof headResponse>;
 
 export const sinceRequest = closed({ epoch: text(64), after: count });
-/** Entries after a sequence, oldest first, at most 512 kB; ask again from the last one while `more`. */
+/**
+ * Entries after a sequence, oldest first, at most 512 kB; ask again from the last one while `more`.
+ * `floor` instead of entries: those up to it can hit nothing any more and are forgotten, so that a
+ * snapshot is what helps.
+ */
 export const sinceResponse = closed({
   epoch: text(64),
   head: count,
   entries: Type.Array(revocationEntry, { maxItems: 2_000 }),
   more: Type.Boolean(),
+  floor: Type.Optional(count),
 });
 export type SinceResponse = Static<typeof sinceResponse>;
 

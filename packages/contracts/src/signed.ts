@@ -9,6 +9,7 @@ export const SIGNED = {
   beat: 'remit-beat+jws',
   checkpoint: 'remit-checkpoint+jws',
   envelope: 'remit-envelope+jws',
+  feedKey: 'remit-feed-key+jws',
   mark: 'remit-mark+jws',
   policy: 'remit-policy+jws',
   registry: 'remit-registry+jws',

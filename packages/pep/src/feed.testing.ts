@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Bus, connectBus, createSigner } from '@remit/bus';
+import { type Bus, connectBus, createSigner, type Signer } from '@remit/bus';
 import {
   beatShard,
   makeCloudEvent,
@@ -12,13 +12,15 @@ import {
 import type { TestInfra } from '@remit/testkit';
 
 /** A revocation service in the test's hands, with its real key on the real bus. Beats when told to. */
-export async function feedService(infra: TestInfra) {
+export async function feedService(
+  infra: TestInfra,
+  signer: Signer = createSigner(infra.signer('revocation-bus')),
+) {
   const bus: Bus = await connectBus({
     url: infra.natsUrl,
     name: 'revocation',
     ...infra.creds('revocation'),
   });
-  const signer = createSigner(infra.signer('revocation-bus'));
   const tag = 'tag-acme';
   const state = {
     epoch: 'epoch-01',

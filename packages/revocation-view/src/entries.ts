@@ -10,6 +10,8 @@ export type Entries = {
   single(subjects: TokenSubjects): Hit | undefined;
   /** One of an agent, user, client or the tenant: refuses what was decided before it. */
   wide(subjects: TokenSubjects): Hit | undefined;
+  /** Whether a key is revoked. */
+  key(id: string): boolean;
   /** The highest sequence of a `recheck`, 0 when there is none. */
   recheckSeq(): number;
   /** Drops what ended before `seconds` of the feed's clock. */
@@ -96,6 +98,7 @@ export function createEntries(tenant: string, hashSeed: number): Entries {
       if (seq > 0) return { reason: 'tenant_revoked', kind: 'tenant', id: tenant, seq };
       return undefined;
     },
+    key: (id) => keys.has(id),
     recheckSeq: () => recheck,
     sweep: (seconds) => {
       ids.sweep(seconds);

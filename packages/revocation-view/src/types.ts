@@ -94,6 +94,8 @@ export type RevocationView = {
   needs(nowMs: number): ViewNeed | null;
   /** Judges a token. Ask again after every `await`: a verdict is true at `nowMs` only. */
   check(subjects: TokenSubjects, nowMs: number): ViewVerdict;
+  /** Whether a key of this id is revoked, as far as the view knows: what it signs is not to be believed. */
+  keyRevoked(id: string): boolean;
   fresh(nowMs: number): boolean;
   /**
    * The feed's clock in epoch ms, at its latest: what `exp` and `nbf` are judged by. Undefined

@@ -263,6 +263,7 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
       return subjects.rev.seq < recheck ? { verdict: 'recheck', seq: recheck } : LIVE;
     },
 
+    keyRevoked: (id) => entries.key(id),
     fresh,
     feedTimeMs: (nowMs) => clock.atMost(nowMs),
     rev: () => {

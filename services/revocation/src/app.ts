@@ -11,6 +11,7 @@ import {
 } from '@remit/service-kit';
 import type { FastifyInstance } from 'fastify';
 import type { JWK } from 'jose';
+import { announceNextKeys, createAnnouncer } from './bus/announce.ts';
 import { createBeats } from './bus/beats.ts';
 import { createChanges } from './bus/changes.ts';
 import { followSources } from './bus/follow-sources.ts';
@@ -102,7 +103,17 @@ async function assemble(
   });
   // The second look is at the epoch that the first one began.
   if (!(await guard.verify())) await guard.verify();
-  const beats = createBeats({ database, bus, signer, log, holder, monotonicMs, late, guard });
+  const beats = createBeats({
+    database,
+    bus,
+    signer,
+    log,
+    holder,
+    monotonicMs,
+    late,
+    guard,
+    announce: createAnnouncer({ database, bus, monotonicMs }),
+  });
   const metrics = createFeedMetrics(kit.metrics, {
     beats,
     outbox,
@@ -180,6 +191,7 @@ async function assemble(
       for (const tenant of Object.keys(kit.trust.tenants)) {
         await database.withTenant(tenant, (trx) => ensureHead(trx, tenant));
       }
+      await announceNextKeys({ database, signer, log, now: kit.clock.now() });
       kit.serve('revocation', guarded(guard, handlers), signer);
       const forgetting = setInterval(() => {
         forgetUses(database)

@@ -115,6 +115,8 @@ export type Tables = OutboxTables & {
     /** What was shown, so that it is never taken back. */
     bits: Buffer;
   };
+  /** Keys that the feed is or was signed with, and the announcements of those that were announced. */
+  feed_key: { tenant: string; kid: string; jws: string | null; at: Generated<Date> };
   /** One row: who sends beats. */
   lease: {
     tenant: string;
