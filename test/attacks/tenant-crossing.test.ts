@@ -45,10 +45,11 @@ const GUARDED: Record<string, (own: string) => Route> = {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: as the code spells it
   '/t/:tenant/${path}/:id/${verb}': (t) => ['registry', 'POST', `/t/${t}/users/alice/disable`],
 };
-/** Routes that everybody may read, and the token endpoint, which has its own authentication. */
+/** Routes that everybody may read, and those of clients, which authenticate in their own way. */
 const OPEN = [
   '/.well-known/authzen-configuration/t/:tenant',
   '/.well-known/oauth-authorization-server/t/:tenant',
+  '/t/:tenant/introspect',
   '/t/:tenant/jwks.json',
   '/t/:tenant/status/:list',
   '/t/:tenant/token',

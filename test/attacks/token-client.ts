@@ -21,6 +21,7 @@ export type TokenClient = {
   /** The registered key of an agent. */
   key(agent: string): Signer;
   assertion(agent: string, claims?: Record<string, unknown>): string;
+  /** A proof with a nonce that the issuer gave. */
   proof(change?: Partial<Parameters<typeof createProof>[0]>): string;
   /** A launch of a supplier risk summary for Alice, with some parameters replaced or left out. */
   launch(change?: Form, asked?: Asked): Promise<Answered>;
@@ -62,6 +63,7 @@ export async function tokenClient(stage: Stage): Promise<TokenClient> {
     return importSigner((JSON.parse(readFileSync(file, 'utf8')) as { keys: object[] }).keys[0]);
   };
 
+  let nonce: string | undefined;
   const client: TokenClient = {
     key,
     assertion: (agent, claims = {}) =>
@@ -84,6 +86,7 @@ export async function tokenClient(stage: Stage): Promise<TokenClient> {
         url: url('acme'),
         nowSeconds: now(),
         jti: randomUUID(),
+        nonce,
         ...change,
       }),
     launch: (change = {}, asked = {}) =>
@@ -114,6 +117,7 @@ export async function tokenClient(stage: Stage): Promise<TokenClient> {
         body: new URLSearchParams(pairs),
       });
       const text = await response.text();
+      nonce = response.headers.get('dpop-nonce') ?? nonce;
       return { status: response.status, body: JSON.parse(text) as Answered['body'], text };
     },
     async refused(request, expected) {
@@ -140,5 +144,7 @@ export async function tokenClient(stage: Stage): Promise<TokenClient> {
       return id;
     },
   };
+  const { body } = await client.launch();
+  expect([body['error'], nonce]).toEqual(['use_dpop_nonce', expect.any(String)]);
   return client;
 }

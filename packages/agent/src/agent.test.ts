@@ -190,6 +190,17 @@ describe('startTask', () => {
     verifyProof({ proof: two?.headers.get('dpop') ?? '', nonce: 'n-1', ...options });
     expect(one?.body).not.toBe(two?.body);
 
+    const giving = network({
+      ...issuerRoutes,
+      [`${ISSUER}/token`]: () => json(GRANT, 200, { 'dpop-nonce': 'n-2' }),
+    });
+    const agent = agentOn(giving.fetch);
+    await agent.startTask(TASK);
+    await agent.startTask(TASK);
+    const [, next] = giving.to(`${ISSUER}/token`);
+    expect(giving.to(`${ISSUER}/token`)).toHaveLength(2);
+    verifyProof({ proof: next?.headers.get('dpop') ?? '', nonce: 'n-2', ...options });
+
     const stubborn = network({ ...issuerRoutes, [`${ISSUER}/token`]: challenge });
     const error = await refusalOf(agentOn(stubborn.fetch).startTask(TASK));
     expect(error.code).toBe('RESPONSE_INVALID');

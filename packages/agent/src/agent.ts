@@ -96,6 +96,8 @@ export function createAgent(options: AgentOptions): Agent {
   const client = clientKey(options.key);
   const prover = binding === 'dpop' ? proofKey(options.proofKey, clock) : undefined;
   let known: IssuerMetadata | undefined;
+  /** The issuer's newest: the next request then needs no challenge (RFC 9449 section 8.2). */
+  let newestNonce: string | undefined;
 
   async function metadata(): Promise<IssuerMetadata> {
     known ??= await discover(options.issuer, transport);
@@ -122,9 +124,13 @@ export function createAgent(options: AgentOptions): Agent {
       });
       return postForm(transport, tokenEndpoint, form({ id: options.clientId, assertion }), proof);
     };
-    let answer = await attempt();
-    if ('nonce' in answer) answer = await attempt(answer.nonce);
-    if ('nonce' in answer) {
+    let answer = await attempt(newestNonce);
+    newestNonce = answer.nonce ?? newestNonce;
+    if (!('body' in answer)) {
+      answer = await attempt(answer.nonce);
+      newestNonce = answer.nonce ?? newestNonce;
+    }
+    if (!('body' in answer)) {
       throw new AgentError('RESPONSE_INVALID', 'the issuer asks for a nonce again and again');
     }
     return answer.body;

@@ -124,8 +124,8 @@ export function taskForm(request: TaskRequest, client: { id: string; assertion: 
 }
 
 /**
- * Posts a form to the token endpoint, once. `nonce` is the server nonce that the endpoint asked for
- * instead of answering (RFC 9449 section 8).
+ * Posts a form to the token endpoint, once. `nonce` is the server nonce for the next proof: beside an
+ * answer, or asked for instead of one (RFC 9449 section 8).
  * Throws AgentError `REFUSED`, `RESPONSE_INVALID` or `UNREACHABLE`.
  */
 export async function postForm(
@@ -133,7 +133,7 @@ export async function postForm(
   url: string,
   form: string,
   proof: string | undefined,
-): Promise<{ body: JsonObject } | { nonce: string }> {
+): Promise<{ body: JsonObject; nonce?: string } | { nonce: string }> {
   const response = await send(transport, url, {
     method: 'POST',
     headers: {
@@ -150,9 +150,9 @@ export async function postForm(
     });
   }
   const body = await readJson(response);
-  if (response.status === 200) return { body };
-  const refusal = readRefusal(response.status, body);
   const nonce = response.headers.get('dpop-nonce');
+  if (response.status === 200) return { body, ...(nonce === null ? {} : { nonce }) };
+  const refusal = readRefusal(response.status, body);
   if (refusal.error === 'use_dpop_nonce' && nonce !== null) return { nonce };
   throw new AgentError('REFUSED', refusal.description ?? `the issuer refused: ${refusal.error}`, {
     refusal,

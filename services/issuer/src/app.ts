@@ -5,8 +5,11 @@ import { createServices } from './bus/services.ts';
 import type { IssuerConfig } from './config.ts';
 import { publishedRoutes } from './http/published.ts';
 import { tokenRoute } from './http/token.ts';
+import { introspectionRoute, revocationRoute } from './http/token-state.ts';
 import { issuerUrl } from './metadata.ts';
 import { createIssuerMetrics } from './metrics.ts';
+import { createProofNonces } from './proof-nonces.ts';
+import { createNonceSecret } from './store/nonce-secret.ts';
 import { createReplayMemory } from './store/replay.ts';
 import type { IssuerTables } from './store/schema.ts';
 import { createTaskStore } from './store/tasks.ts';
@@ -34,6 +37,13 @@ export async function build(
     const issuer = {
       publicUrl,
       proofWindowSeconds: config.dpopWindowSeconds,
+      nonces:
+        config.dpopNonceSeconds === 0
+          ? undefined
+          : createProofNonces({
+              secret: createNonceSecret(database),
+              lifeSeconds: config.dpopNonceSeconds,
+            }),
       services: createServices(bus, kit.verifiers, directory),
       idpKeys,
       tokenKeys,
@@ -43,7 +53,10 @@ export async function build(
       randomId: () => randomBytes(16).toString('base64url'),
     };
     publishedRoutes(http, { publicUrl, tokenKeys });
-    tokenRoute(http, { issuer, recorder, metrics, log });
+    const endpoint = { issuer, recorder, metrics, log };
+    tokenRoute(http, endpoint);
+    introspectionRoute(http, endpoint);
+    revocationRoute(http, endpoint);
     for (const tenant of tokenKeys.tenants()) {
       const trusted = kit.trust.tenants[tenant]?.issuer;
       if (trusted === issuerUrl(publicUrl, tenant)) continue;

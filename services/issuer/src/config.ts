@@ -14,5 +14,12 @@ export const config = configSchema({
     maximum: 60,
     default: 30,
   }),
+  dpopNonceSeconds: integerField({
+    description:
+      'How long a nonce that proofs must carry is good. 0 asks for none, for clients that cannot repeat a request.',
+    minimum: 0,
+    maximum: 600,
+    default: 300,
+  }),
 });
 export type IssuerConfig = Static<typeof config>;

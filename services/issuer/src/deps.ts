@@ -1,5 +1,6 @@
 import type { Clock, IdpKeys } from '@remit/service-kit';
 import type { Services } from './bus/services.ts';
+import type { ProofNonces } from './proof-nonces.ts';
 import type { ReplayMemory } from './store/replay.ts';
 import type { TaskStore } from './store/tasks.ts';
 import type { TokenKeys } from './token-keys.ts';
@@ -9,6 +10,8 @@ export type IssuerDeps = {
   readonly publicUrl: string;
   /** Seconds that a DPoP proof's time may be away from now. */
   readonly proofWindowSeconds: number;
+  /** Undefined where proofs need no nonce. */
+  readonly nonces: ProofNonces | undefined;
   readonly services: Services;
   readonly idpKeys: IdpKeys;
   readonly tokenKeys: TokenKeys;

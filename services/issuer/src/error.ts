@@ -12,6 +12,7 @@ export type IssuerErrorCode =
   | 'GRANT_TYPE_UNSUPPORTED'
   | 'INTERNAL'
   | 'PROOF_INVALID'
+  | 'PROOF_NONCE_NEEDED'
   | 'REQUEST_INVALID'
   | 'SCOPE_UNSUPPORTED'
   | 'SERVICE_UNAVAILABLE'
@@ -35,6 +36,8 @@ export type IssuerErrorContext = {
   readonly decision?: RefusedDecision;
   /** A client whose signature verified, though it is not authenticated. For the record alone. */
   readonly signedBy?: string;
+  /** What the next proof has to carry. */
+  readonly nonce?: string;
   readonly cause?: unknown;
 };
 

@@ -16,12 +16,23 @@ export function authorizationServerMetadata(issuer: string) {
   return {
     issuer,
     token_endpoint: `${issuer}/token`,
+    introspection_endpoint: `${issuer}/introspect`,
+    revocation_endpoint: `${issuer}/revoke`,
     jwks_uri: `${issuer}/jwks.json`,
     response_types_supported: [],
     grant_types_supported: [GRANT_TYPES.tokenExchange],
-    token_endpoint_auth_methods_supported: Object.keys(CLIENT_AUTH_METHODS),
-    token_endpoint_auth_signing_alg_values_supported: Object.keys(AGENT_KEY_ALGORITHMS),
+    ...clientAuthentication('token'),
+    ...clientAuthentication('introspection'),
+    ...clientAuthentication('revocation'),
     dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
     authorization_details_types_supported: Object.values(DETAIL_TYPES),
+  };
+}
+
+/** The same at every endpoint; a client that reads RFC 8414 expects it named for each. */
+function clientAuthentication(endpoint: 'introspection' | 'revocation' | 'token') {
+  return {
+    [`${endpoint}_endpoint_auth_methods_supported`]: Object.keys(CLIENT_AUTH_METHODS),
+    [`${endpoint}_endpoint_auth_signing_alg_values_supported`]: Object.keys(AGENT_KEY_ALGORITHMS),
   };
 }

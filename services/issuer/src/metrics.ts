@@ -22,6 +22,18 @@ export function createIssuerMetrics(metrics: Metrics, tokenKeys: TokenKeys) {
       'remit_issuer_strangers_total',
       'Token requests whose client did not authenticate, by reason.',
     ),
+    challenges: metrics.counter(
+      'remit_issuer_nonce_challenges_total',
+      'Token requests that were asked to come again with a nonce in their proof.',
+    ),
+    introspections: metrics.counter(
+      'remit_issuer_introspections_total',
+      'Questions about tokens, by outcome.',
+    ),
+    revocations: metrics.counter(
+      'remit_issuer_revocations_total',
+      'Requests of holders to revoke a token, by outcome.',
+    ),
     seconds: metrics.histogram(
       'remit_issuer_exchange_seconds',
       'Time of a token exchange, by outcome.',

@@ -77,7 +77,11 @@ function chainOf(actors: readonly string[]) {
  * list that the client wrote. `token` is the one that was presented, whoever did: its chain is told only
  * where the client is its current actor.
  */
-export function refusedRecord(error: IssuerError, trail: Trail, latencyUs: number): RecordInput {
+export function refusedRecord(
+  error: IssuerError,
+  trail: Trail,
+  { latencyUs, endpoint }: { latencyUs: number; endpoint: string },
+): RecordInput {
   const { reason, decision, refused, dimension, signedBy } = error.context;
   const client = trail.client ?? signedBy;
   return {
@@ -106,6 +110,7 @@ export function refusedRecord(error: IssuerError, trail: Trail, latencyUs: numbe
     latency_us: latencyUs,
     detail: {
       code: error.code,
+      endpoint,
       ...(trail.jkt === undefined ? {} : { jkt: trail.jkt }),
       ...(trail.taskType === undefined ? {} : { task_type: trail.taskType }),
       ...(trail.nextActor === undefined ? {} : { next_actor: trail.nextActor }),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Agent, Capability } from '@remit/agent';
-import { createProof, importSigner, type Signer } from '@remit/capability/token';
+import { importSigner, type Signer } from '@remit/capability/token';
 import { agentOf } from '@remit/cli';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { claimsOf, freshJwk, type Stage } from '../stage.ts';
@@ -35,14 +35,7 @@ export function delegations(at: () => Stage): void {
     JSON.stringify(list.map((each) => ({ type: 'urn:remit:capability:1', ...each })));
   /** The proof of a holder: with the hash of the token that it hands on. */
   const holderProof = (token: string, signer = stage.proofKey) =>
-    createProof({
-      signer,
-      method: 'POST',
-      url: `${stage.demo.dev.issuer}/token`,
-      accessToken: token,
-      nowSeconds: Date.now() / 1_000,
-      jti: randomUUID(),
-    });
+    client.proof({ signer, accessToken: token });
   const handOn = async (change: Record<string, string | undefined> = {}, asked: Asked = {}) => {
     const token = change['subject_token'] ?? parent.token;
     return client.post(

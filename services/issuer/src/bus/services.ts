@@ -6,6 +6,9 @@ import {
   type MintResponse,
   type Reason,
   type RegisterRequest,
+  type Rev,
+  type RevokeRequest,
+  type RevokeResponse,
   type RpcMethod,
   type RpcRequest,
   type RpcResponse,
@@ -22,6 +25,9 @@ export type Services = {
   mint(tenant: string, request: MintRequest): Promise<MintResponse>;
   /** Registers a token that is about to be signed; the answer is its place in a status list. */
   register(tenant: string, token: RegisterRequest): Promise<{ idx: number; uri: string }>;
+  revoke(tenant: string, request: RevokeRequest): Promise<RevokeResponse>;
+  /** Whether anything that a token of this `rev` was decided from may have changed since. */
+  recheckedSince(tenant: string, rev: Rev): Promise<boolean>;
 };
 
 /**
@@ -53,6 +59,14 @@ export function createServices(
     check: (tenant, used) => ask('revocation.check', tenant, used, revocation),
     mint: (tenant, request) => ask('pdp.mint', tenant, request, pdp),
     register: (tenant, token) => ask('revocation.register', tenant, token, revocation),
+    revoke: (tenant, request) => ask('revocation.revoke', tenant, request, revocation),
+    async recheckedSince(tenant, { epoch, seq }) {
+      const after = { epoch, after: seq };
+      const found = await ask('revocation.since', tenant, after, revocation);
+      // What is on further pages is not read: the safe answer is the same.
+      const { entries, more } = found;
+      return found.epoch !== epoch || more || entries.some(({ verb }) => verb === 'recheck');
+    },
   };
 }
 

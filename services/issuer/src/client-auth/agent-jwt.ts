@@ -1,10 +1,4 @@
-import {
-  type AgentBody,
-  type JsonObject,
-  type PublicJwk,
-  parseJsonStrict,
-  sha256,
-} from '@remit/contracts';
+import { type JsonObject, type PublicJwk, parseJsonStrict, sha256 } from '@remit/contracts';
 import {
   type CryptoKey,
   calculateJwkThumbprint,
@@ -14,6 +8,7 @@ import {
   importJWK,
 } from 'jose';
 import type { IssuerError } from '../error.ts';
+import type { ClientIdentity } from './methods.ts';
 
 /** JOSE algorithms of what agents sign for the issuer, and the keys that each may be verified with. */
 export const AGENT_KEY_ALGORITHMS: Readonly<Record<string, { kty: string; crv: string }>> =
@@ -24,6 +19,8 @@ export const AGENT_KEY_ALGORITHMS: Readonly<Record<string, { kty: string; crv: s
   } as never);
 
 const HEADER_MEMBERS = new Set(['alg', 'kid', 'typ']);
+/** The longest id of an agent, characters. */
+export const MAX_AGENT_ID = 128;
 const MAX_LENGTH = 4_096;
 const MAX_AHEAD_SECONDS = 300;
 const SKEW_SECONDS = 30;
@@ -52,12 +49,12 @@ export type VerifiedAgentJwt = {
  * before anybody is looked up: a later sentence would tell a registered agent from an unknown one.
  * Throws what the kind refuses with.
  */
-export function claimedAgent(jwt: string, kind: AgentJwtKind): string {
+export function claimedAgent(jwt: string, kind: AgentJwtKind, maxIdLength: number): string {
   if (jwt.length > MAX_LENGTH) throw kind.refused(`${kind.name} is too long.`);
   const segment = jwt.split('.')[1] ?? '';
   if (!/^[A-Za-z0-9_-]+$/.test(segment)) throw kind.refused(`${kind.name} is not a JWT.`);
   const { sub } = parsePayload(Buffer.from(segment, 'base64url'), kind);
-  if (typeof sub !== 'string' || sub === '' || sub.length > 128) {
+  if (typeof sub !== 'string' || sub === '' || sub.length > maxIdLength) {
     throw kind.refused(`${kind.name} has no subject.`);
   }
   readHeader(jwt, kind);
@@ -77,12 +74,12 @@ export function claimedAgent(jwt: string, kind: AgentJwtKind): string {
 export async function verifyAgentJwt(
   jwt: string,
   kind: AgentJwtKind,
-  options: { agent: AgentBody; issuer: string; nowSeconds: number },
+  options: { signer: ClientIdentity; issuer: string; nowSeconds: number },
 ): Promise<VerifiedAgentJwt> {
-  const { agent, issuer, nowSeconds } = options;
+  const { signer, issuer, nowSeconds } = options;
   const refuse = (what: string, cause?: unknown) => kind.refused(`${kind.name} ${what}.`, cause);
   const { alg, kid } = readHeader(jwt, kind);
-  const key = await registeredKey(agent.keys, alg, kid);
+  const key = await registeredKey(signer.keys, alg, kid);
   if (!key) throw await unregistered(jwt, kind);
   let bytes: Uint8Array;
   try {
@@ -91,7 +88,7 @@ export async function verifyAgentJwt(
     throw unverified(kind, cause);
   }
   const claims = parsePayload(bytes, kind);
-  if (claims.iss !== agent.id || claims.sub !== agent.id) throw refuse('is not from this client');
+  if (claims.iss !== signer.id || claims.sub !== signer.id) throw refuse('is not from this client');
   if (claims.aud !== issuer) throw refuse('has another audience');
   const { exp, iat, nbf = nowSeconds, jti } = claims;
   if (!isSeconds(exp) || exp <= nowSeconds) throw refuse('has expired');

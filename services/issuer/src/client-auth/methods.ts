@@ -1,10 +1,10 @@
-import type { AgentBody, TenantBody } from '@remit/contracts';
+import type { AgentBody, PublicJwk, TenantBody } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
-import type { TokenForm } from '../grant/form.ts';
 import { holdsKey } from './agent-jwt.ts';
+import type { ClientAuthForm } from './form.ts';
 import { presentedAssertion, refuseUnregistered, verifyAssertion } from './private-key-jwt.ts';
 
-/** A client as the registry knows it at this moment. */
+/** An agent as the registry knows it at this moment: the client of token and revocation requests. */
 export type RegisteredClient = {
   readonly agent: AgentBody;
   readonly active: boolean;
@@ -12,11 +12,18 @@ export type RegisteredClient = {
 };
 
 /** A client that proved who it is. `keyThumbprint` names the registered key that it used. */
-export type AuthenticatedClient = RegisteredClient & { readonly keyThumbprint: string };
+export type Proved<Client> = Client & { readonly keyThumbprint: string };
+export type AuthenticatedClient = Proved<RegisteredClient>;
 
-export type ClientAuthDeps = {
+/** Under which id a client authenticates, and with which keys. */
+export type ClientIdentity = { readonly id: string; readonly keys: readonly PublicJwk[] };
+
+export type ClientAuthDeps<Client> = {
   /** One look-up in the registry; undefined when there is no such client. */
-  readonly lookupClient: (clientId: string) => Promise<RegisteredClient | undefined>;
+  readonly lookupClient: (clientId: string) => Promise<Client | undefined>;
+  readonly identityOf: (client: Client) => ClientIdentity;
+  /** The longest id that a client can have, characters; nobody is looked up by a longer one. */
+  readonly maxIdLength: number;
   /** Remembers an assertion for ever after; false when it was remembered before. */
   readonly rememberAssertion: (assertion: {
     clientId: string;
@@ -28,42 +35,52 @@ export type ClientAuthDeps = {
 };
 
 type Method = {
-  /** Whether a request tries to authenticate in this way. */
+  /** Whether a request tries to authenticate in this way, however badly. */
   readonly presented: (request: ClientAuthRequest) => boolean;
-  readonly authenticate: (
+  /**
+   * Proves the client, or throws IssuerError `CLIENT_UNAUTHENTICATED`: with one sentence and after
+   * the same work for a client that is not registered, a key that is not and a proof that is wrong.
+   */
+  readonly authenticate: <Client>(
     request: ClientAuthRequest,
-    deps: ClientAuthDeps,
-  ) => Promise<AuthenticatedClient>;
+    deps: ClientAuthDeps<Client>,
+  ) => Promise<Proved<Client>>;
 };
 
+/** What of a request a method may look at. One that needs more (a certificate, say) adds it here. */
 export type ClientAuthRequest = {
-  readonly form: TokenForm;
+  readonly form: ClientAuthForm;
   /** The Authorization header. No method uses it, and one more method is one too many. */
   readonly authorization: string | undefined;
 };
 
 /**
- * Every way to authenticate, by its name in `token_endpoint_auth_methods_supported` (RFC 8414).
- * A further method is one more entry; metadata follows.
+ * Every way to authenticate, by its name in `token_endpoint_auth_methods_supported` (RFC 8414): at
+ * the token, introspection and revocation endpoints alike.
+ *
+ * A further method (mTLS, SPIFFE, attestation) is one more entry here, its file beside this one and,
+ * where it brings parameters, their names in `clientAuthParameters`; metadata and all endpoints
+ * follow. It must name a registered key by its thumbprint, for that is what a revocation of a key
+ * names, and remember what must be used once through `rememberAssertion`.
  */
 export const CLIENT_AUTH_METHODS: Readonly<Record<string, Method>> = Object.freeze({
   private_key_jwt: {
-    presented: ({ form }) =>
+    presented: ({ form }: ClientAuthRequest) =>
       form.client_assertion !== undefined || form.client_assertion_type !== undefined,
     authenticate: authenticateByAssertion,
   },
 });
 
 /**
- * Authenticates the client of a token request (RFC 6749 section 2.3).
+ * Authenticates the client of a request (RFC 6749 section 2.3).
  * Checks that exactly one method is used, and what that method checks.
- * Does not check that the agent is active ({@link checkActive}).
+ * Does not check that the client is active ({@link checkActive}) or that its key is not revoked.
  * Throws IssuerError `CLIENT_UNAUTHENTICATED` (`invalid_client`).
  */
-export async function authenticateClient(
+export async function authenticateClient<Client>(
   request: ClientAuthRequest,
-  deps: ClientAuthDeps,
-): Promise<AuthenticatedClient> {
+  deps: ClientAuthDeps<Client>,
+): Promise<Proved<Client>> {
   const [method, ...more] = Object.values(CLIENT_AUTH_METHODS).filter((one) =>
     one.presented(request),
   );
@@ -99,15 +116,15 @@ export async function checkKeyRegistered(
 }
 
 /** Signature first, then the replay memory: an assertion that does not verify uses up nothing. */
-async function authenticateByAssertion(
+async function authenticateByAssertion<Client>(
   { form }: ClientAuthRequest,
-  deps: ClientAuthDeps,
-): Promise<AuthenticatedClient> {
-  const presented = presentedAssertion(form);
+  deps: ClientAuthDeps<Client>,
+): Promise<Proved<Client>> {
+  const presented = presentedAssertion(form, deps.maxIdLength);
   const client = await deps.lookupClient(presented.clientId);
   if (!client) throw await refuseUnregistered(presented);
   const verified = await verifyAssertion(presented, {
-    agent: client.agent,
+    signer: deps.identityOf(client),
     issuer: deps.issuer,
     nowSeconds: deps.nowSeconds,
   });

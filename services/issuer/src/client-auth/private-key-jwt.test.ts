@@ -45,11 +45,14 @@ function withHeader(header: object): string {
 }
 
 const verify = (jwt: string, body = registered) => {
-  const presented = presentedAssertion({
-    client_assertion: jwt,
-    client_assertion_type: JWT_BEARER,
-  });
-  return verifyAssertion(presented, { agent: body, issuer: ISSUER, nowSeconds: NOW });
+  const presented = presentedAssertion(
+    {
+      client_assertion: jwt,
+      client_assertion_type: JWT_BEARER,
+    },
+    128,
+  );
+  return verifyAssertion(presented, { signer: body, issuer: ISSUER, nowSeconds: NOW });
 };
 
 describe('a client assertion', () => {
@@ -232,13 +235,13 @@ describe('a client assertion', () => {
 
   it('must be from the client that the form names, and of the one type', () => {
     const form = { client_assertion: assertion(), client_assertion_type: JWT_BEARER };
-    expect(presentedAssertion({ ...form, client_id: 'a-1' }).clientId).toBe('a-1');
+    expect(presentedAssertion({ ...form, client_id: 'a-1' }, 128).clientId).toBe('a-1');
     for (const wrong of [
       { ...form, client_id: 'a-2' },
       { ...form, client_assertion_type: 'x' },
       { client_assertion: form.client_assertion },
     ]) {
-      expect(() => presentedAssertion(wrong)).toThrow(
+      expect(() => presentedAssertion(wrong, 128)).toThrow(
         expect.objectContaining({ code: 'CLIENT_UNAUTHENTICATED' }),
       );
     }

@@ -1,8 +1,8 @@
-import type { AgentBody } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
-import type { TokenForm } from '../grant/form.ts';
 import { JWT_BEARER_ASSERTION } from '../grant/names.ts';
 import { type AgentJwtKind, claimedAgent, unregistered, verifyAgentJwt } from './agent-jwt.ts';
+import type { ClientAuthForm } from './form.ts';
+import type { ClientIdentity } from './methods.ts';
 
 const ASSERTION: AgentJwtKind = {
   name: 'client_assertion',
@@ -26,12 +26,12 @@ export type PresentedAssertion = { readonly jwt: string; readonly clientId: stri
  * Finds the assertion of a request (RFC 7521 section 4.2) and reads who it claims to be from.
  * `client_id`, where given, must be that client. Throws IssuerError `CLIENT_UNAUTHENTICATED`.
  */
-export function presentedAssertion(form: TokenForm): PresentedAssertion {
+export function presentedAssertion(form: ClientAuthForm, maxIdLength: number): PresentedAssertion {
   if (form.client_assertion_type !== JWT_BEARER_ASSERTION) {
     throw refused('client_assertion_type is not one that this endpoint takes.');
   }
   const jwt = form.client_assertion ?? '';
-  const clientId = claimedAgent(jwt, ASSERTION);
+  const clientId = claimedAgent(jwt, ASSERTION, maxIdLength);
   if ((form.client_id ?? clientId) !== clientId) {
     throw refused('client_id is not the subject of client_assertion.');
   }
@@ -46,14 +46,14 @@ export function presentedAssertion(form: TokenForm): PresentedAssertion {
  */
 export async function verifyAssertion(
   presented: PresentedAssertion,
-  options: { agent: AgentBody; issuer: string; nowSeconds: number },
+  options: { signer: ClientIdentity; issuer: string; nowSeconds: number },
 ): Promise<VerifiedAssertion> {
   const { thumbprint, jtiHash, expSeconds } = await verifyAgentJwt(
     presented.jwt,
     ASSERTION,
     options,
   );
-  return { clientId: options.agent.id, thumbprint, jtiHash, expSeconds };
+  return { clientId: options.signer.id, thumbprint, jtiHash, expSeconds };
 }
 
 /** The refusal of an assertion from a client that the registry does not know. */

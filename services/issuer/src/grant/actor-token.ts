@@ -2,6 +2,7 @@ import type { JsonObject } from '@remit/contracts';
 import {
   type AgentJwtKind,
   claimedAgent,
+  MAX_AGENT_ID,
   unregistered,
   verifyAgentJwt,
 } from '../client-auth/agent-jwt.ts';
@@ -47,10 +48,14 @@ export async function verifyActorToken(
   options: ActorTokenOptions,
 ): Promise<NextActor> {
   const { issuer, nowSeconds } = options;
-  const registered = await options.lookupAgent(claimedAgent(jwt, ACTOR_TOKEN));
+  const registered = await options.lookupAgent(claimedAgent(jwt, ACTOR_TOKEN, MAX_AGENT_ID));
   if (!registered) throw await unregistered(jwt, ACTOR_TOKEN);
   const { agent } = registered;
-  const verified = await verifyAgentJwt(jwt, ACTOR_TOKEN, { agent, issuer, nowSeconds });
+  const verified = await verifyAgentJwt(jwt, ACTOR_TOKEN, {
+    signer: agent,
+    issuer,
+    nowSeconds,
+  });
   const { claims, iatSeconds, expSeconds, jtiHash, thumbprint } = verified;
   if (nowSeconds - iatSeconds > MAX_SECONDS) {
     throw refused('actor_token is older than 5 minutes.');

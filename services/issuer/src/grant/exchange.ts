@@ -1,14 +1,14 @@
-import { authenticateClient, checkActive } from '../client-auth/methods.ts';
+import { checkActive } from '../client-auth/methods.ts';
 import type { IssuerDeps } from '../deps.ts';
-import { issuerUrl } from '../metadata.ts';
+import { authenticateAgent } from './authenticate.ts';
 import { delegate } from './delegate.ts';
 import { readExchange } from './exchange-request.ts';
-import { lookUpClient } from './facts.ts';
 import type { TokenForm } from './form.ts';
 import type { SignedToken } from './issue.ts';
 import { launch } from './launch.ts';
+import { requireNonce } from './proof.ts';
 import { renew } from './renew.ts';
-import { nowSeconds, type Session } from './session.ts';
+import type { Session } from './session.ts';
 import type { Trail } from './trail.ts';
 
 /** A token request as it arrived. `proof` is the DPoP header, `authorization` the header of that name. */
@@ -21,7 +21,7 @@ export type TokenRequest = {
 
 /**
  * Answers a token exchange (RFC 8693 section 2), in the order that nothing may change (05, The
- * issuer's part): authenticate the client, check the request, read the head of the revocations, look
+ * issuer's part): ask for a nonce, authenticate the client, check the request, read the head of the revocations, look
  * the facts up, ask for the decision, register, sign. What it returns is not recorded yet and must
  * not leave before it is.
  * Writes what it learns to `trail` as soon as it is verified.
@@ -33,10 +33,11 @@ export async function exchangeToken(
   trail: Trail,
 ): Promise<SignedToken> {
   const { tenant, form, proof } = request;
-  const client = await authenticate(deps, request);
+  const nonce = await requireNonce(deps, request);
+  const client = await authenticateAgent(deps, request);
   trail.client = client.agent.id;
   checkActive(client);
-  const session: Session = { deps, tenant, client, proof, trail };
+  const session: Session = { deps, tenant, client, proof, nonce, trail };
   const asked = readExchange(form);
   switch (asked.kind) {
     case 'launch':
@@ -46,16 +47,4 @@ export async function exchangeToken(
     case 'delegation':
       return delegate(session, asked);
   }
-}
-
-function authenticate(deps: IssuerDeps, { tenant, form, authorization }: TokenRequest) {
-  return authenticateClient(
-    { form, authorization },
-    {
-      issuer: issuerUrl(deps.publicUrl, tenant),
-      nowSeconds: nowSeconds(deps),
-      lookupClient: (clientId) => lookUpClient(deps.services.directory, tenant, clientId),
-      rememberAssertion: (assertion) => deps.replay.rememberAssertion(tenant, assertion),
-    },
-  );
 }

@@ -1,8 +1,9 @@
 import { closed } from '@remit/contracts';
 import { type Static, Type } from 'typebox';
+import { clientAuthParameters, formValue } from '../client-auth/form.ts';
 import { IssuerError } from '../error.ts';
 
-const value = Type.Optional(Type.String({ minLength: 1, maxLength: 65_536 }));
+const value = formValue;
 const values = Type.Optional(Type.Array(Type.String({ maxLength: 2_048 }), { maxItems: 16 }));
 
 /** Parameters that RFC 8693 and RFC 8707 let a client repeat; they come as lists. */
@@ -17,9 +18,7 @@ export const tokenForm = closed({
   actor_token_type: value,
   audience: values,
   authorization_details: value,
-  client_assertion: value,
-  client_assertion_type: value,
-  client_id: value,
+  ...clientAuthParameters,
   grant_type: value,
   requested_token_type: value,
   resource: values,
@@ -28,6 +27,18 @@ export const tokenForm = closed({
   subject_token_type: value,
 });
 export type TokenForm = Static<typeof tokenForm>;
+
+/** RFC 7662 section 2.1. The hint is not needed: there is one kind of token. */
+export const introspectionForm = closed({
+  ...clientAuthParameters,
+  token: Type.String({ minLength: 1, maxLength: 65_536 }),
+  token_type_hint: value,
+});
+export type IntrospectionForm = Static<typeof introspectionForm>;
+
+/** RFC 7009 section 2.1. */
+export const revocationForm = introspectionForm;
+export type RevocationForm = IntrospectionForm;
 
 type Single = Exclude<keyof TokenForm, (typeof REPEATABLE)[number]>;
 

@@ -6,6 +6,8 @@ import {
   verifyProof,
 } from '@remit/capability';
 import { type AgentBody, type Reason, sha256 } from '@remit/contracts';
+import { decodeJwt } from 'jose';
+import type { IssuerDeps } from '../deps.ts';
 import { IssuerError } from '../error.ts';
 import { issuerUrl } from '../metadata.ts';
 import { nowSeconds, type Session } from './session.ts';
@@ -18,7 +20,40 @@ const REASONS: ReadonlyMap<string, Reason> = new Map([
   ['DPOP_BINDING_MISMATCH', 'proof_binding'],
   ['DPOP_EXPIRED', 'proof_expired'],
   ['DPOP_KEY_MISMATCH', 'proof_key'],
+  ['DPOP_NONCE_MISMATCH', 'proof_nonce'],
 ]);
+
+/**
+ * Asks for a nonce where a proof has none that is good (RFC 9449 section 8): before anything else is
+ * looked at, so that the request that is repeated uses nothing up. Returns the nonce that the proof
+ * claims to carry; {@link verifyTokenProof} holds its signature to it. Undefined where no nonce is
+ * needed, without a proof, and for a proof that cannot be read, which is refused later.
+ * Throws IssuerError `PROOF_NONCE_NEEDED` (`use_dpop_nonce`).
+ */
+export async function requireNonce(
+  deps: Pick<IssuerDeps, 'clock' | 'nonces'>,
+  { tenant, proof }: Pick<Session, 'proof' | 'tenant'>,
+): Promise<string | undefined> {
+  if (deps.nonces === undefined || proof === undefined) return undefined;
+  const claims = readClaims(proof);
+  if (claims === undefined) return undefined;
+  const now = nowSeconds(deps);
+  const { nonce } = claims;
+  if (typeof nonce === 'string' && (await deps.nonces.accepts(tenant, nonce, now))) return nonce;
+  throw new IssuerError('PROOF_NONCE_NEEDED', 'The DPoP proof needs a nonce of this issuer.', {
+    reason: 'proof_nonce',
+    nonce: await deps.nonces.issue(tenant, now),
+  });
+}
+
+/** The claims of a JWT, unverified; undefined for anything else. */
+function readClaims(jwt: string): { nonce?: unknown } | undefined {
+  try {
+    return decodeJwt<{ nonce?: unknown }>(jwt);
+  } catch {
+    return undefined;
+  }
+}
 
 /**
  * Verifies the DPoP proof of a token request and returns the thumbprint of its key (RFC 9449 section
@@ -29,7 +64,7 @@ const REASONS: ReadonlyMap<string, Reason> = new Map([
  * Throws IssuerError `PROOF_INVALID` (`invalid_dpop_proof`).
  */
 export async function verifyTokenProof(
-  { deps, tenant, proof }: Pick<Session, 'deps' | 'proof' | 'tenant'>,
+  { deps, tenant, proof, nonce }: Pick<Session, 'deps' | 'nonce' | 'proof' | 'tenant'>,
   held?: { token: string; jkt: string },
 ): Promise<string | undefined> {
   if (proof === undefined) return undefined;
@@ -41,6 +76,7 @@ export async function verifyTokenProof(
     nowSeconds: nowSeconds(deps),
     windowSeconds,
     algorithms: PROOF_ALGORITHMS,
+    ...(nonce !== undefined && { nonce }),
     ...(held && { accessToken: held.token, jkt: held.jkt }),
   });
   // A proof from the future stays good until its window has passed, counted from its own time.

@@ -8,6 +8,8 @@ export type Session = {
   readonly tenant: string;
   readonly client: AuthenticatedClient;
   readonly proof: string | undefined;
+  /** The nonce that the proof claims, where one is needed: a good one of this issuer. */
+  readonly nonce: string | undefined;
   readonly trail: Trail;
 };
 

@@ -10,7 +10,9 @@ import {
   verifyCapabilitySignature,
 } from '@remit/capability';
 import type { Reason, TokenSubjects } from '@remit/contracts';
+import type { IssuerDeps } from '../deps.ts';
 import { IssuerError } from '../error.ts';
+import { issuerUrl } from '../metadata.ts';
 
 const ALGORITHMS: readonly TokenAlgorithm[] = ['ML-DSA-65', 'ML-DSA-44', 'Ed25519'];
 
@@ -57,6 +59,24 @@ export function verifyHeldToken(
     checkIssuer(capability, { issuer, tenant });
     return { text: token, capability, kid: header.kid };
   });
+}
+
+/** The token that a text is, as {@link verifyHeldToken} reads it; undefined for any other text. */
+export function findHeldToken(
+  deps: Pick<IssuerDeps, 'publicUrl' | 'tokenKeys'>,
+  tenant: string,
+  text: string,
+): HeldToken | undefined {
+  try {
+    return verifyHeldToken(text, {
+      issuer: issuerUrl(deps.publicUrl, tenant),
+      tenant,
+      keys: (kid) => deps.tokenKeys.verifyKey(tenant, kid),
+    });
+  } catch (error) {
+    if (error instanceof IssuerError && error.code === 'SUBJECT_TOKEN_INVALID') return undefined;
+    throw error;
+  }
 }
 
 /**

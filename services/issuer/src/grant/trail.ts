@@ -7,6 +7,8 @@ import type { PermissionJson, Rev } from '@remit/contracts';
  */
 export type Trail = {
   client?: string;
+  /** The audience of a resource server that proved who it is. */
+  server?: string;
   user?: string;
   jkt?: string;
   audience?: string;

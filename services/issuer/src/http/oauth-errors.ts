@@ -18,6 +18,7 @@ const WIRE_CODES: Readonly<Record<IssuerErrorCode, WireErrorCode>> = Object.free
   GRANT_TYPE_UNSUPPORTED: 'UNSUPPORTED_GRANT_TYPE',
   INTERNAL: 'INTERNAL',
   PROOF_INVALID: 'INVALID_DPOP_PROOF',
+  PROOF_NONCE_NEEDED: 'USE_DPOP_NONCE',
   REQUEST_INVALID: 'INVALID_GRANT_REQUEST',
   SCOPE_UNSUPPORTED: 'INVALID_SCOPE',
   SERVICE_UNAVAILABLE: 'UNAVAILABLE',
@@ -39,10 +40,11 @@ const SILENT: ReadonlySet<WireErrorCode> = new Set(['INTERNAL', 'UNAVAILABLE', '
 export function toOAuthError(error: IssuerError, record: { id: string } | undefined): WireError {
   const code = WIRE_CODES[error.code];
   if (SILENT.has(code)) return wireError(code, { cause: error });
-  const { reason, dimension, refused } = error.context;
+  const { reason, dimension, refused, nonce } = error.context;
   return wireError(code, {
     detail: error.message,
     cause: error,
+    ...(nonce !== undefined && { headers: { 'dpop-nonce': nonce } }),
     ...(record && {
       extra: {
         reason: reason === 'user_unknown' ? 'user_inactive' : reason,

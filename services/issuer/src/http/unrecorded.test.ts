@@ -27,6 +27,7 @@ function endpoint(decide: typeof allow = allow) {
   const issuer: IssuerDeps = {
     publicUrl: 'https://issuer.test',
     proofWindowSeconds: 30,
+    nonces: undefined,
     services: {
       directory: {
         lookup: async () => ({
@@ -44,6 +45,8 @@ function endpoint(decide: typeof allow = allow) {
       },
       check: async () => ({ head: { epoch: 'e', seq: 1 } }),
       mint: async (_tenant, request) => decide(request),
+      revoke: async () => ({ epoch: 'e', seq: 2, time: 0 }),
+      recheckedSince: async () => false,
       register: async () => ({ idx: 1, uri: 'https://revocation.test/1' }),
     },
     idpKeys: {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Migrations } from '@remit/service-kit';
 import { sql } from 'kysely';
 
@@ -54,5 +55,12 @@ export const migrations: Migrations = {
       privileges: ['select', 'insert', 'delete'],
       system: ['select', 'delete'],
     });
+  },
+  '0003_nonce_secret': async ({ db, serviceTable }) => {
+    await sql`create table nonce_secret (tenant text primary key, secret bytea not null)`.execute(
+      db,
+    );
+    await serviceTable('nonce_secret', { privileges: ['select'] });
+    await sql`insert into nonce_secret values ('*', ${randomBytes(32)})`.execute(db);
   },
 };

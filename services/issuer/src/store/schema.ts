@@ -24,6 +24,8 @@ export type IssuerTables = {
   assertions: { tenant: string; client: string; jti_hash: string; expires_at: Date };
   /** Used actor tokens, by the agent that signed them. */
   actor_tokens: { tenant: string; agent: string; jti_hash: string; expires_at: Date };
+  /** One row: what nonces are made with. */
+  nonce_secret: { tenant: string; secret: Buffer };
   /** Used DPoP proofs. */
   dpop_proofs: { tenant: string; jkt: string; jti_hash: string; expires_at: Date };
 };

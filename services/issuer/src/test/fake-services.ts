@@ -8,9 +8,12 @@ import {
   type MintRequest,
   type MintResponse,
   type PermissionJson,
+  type PublicJwk,
   type RegisterRequest,
   type RegistryBody,
+  type RevocationEntry,
   type TenantBody,
+  type ToolBody,
 } from '@remit/contracts';
 import { type TestInfra } from '@remit/testkit';
 
@@ -29,6 +32,8 @@ export type FakeServices = AsyncDisposable & {
   /** Runs inside an answer, e.g. to change something between two steps. */
   during: (method: string) => void | Promise<void>;
   head: { epoch: string; seq: number };
+  /** What is asked for after a sequence. */
+  entries: RevocationEntry[];
   stop(service: 'pdp' | 'registry' | 'revocation'): Promise<void>;
 };
 
@@ -38,6 +43,8 @@ export type FakeTenant = {
   users: Map<string, { id: string; status: 'active' | 'inactive' }>;
   taskTypes: Set<string>;
   audiences: Set<string>;
+  /** Keys of the tools of these audiences. */
+  toolKeys?: Map<string, PublicJwk[]>;
 };
 
 export const READ: PermissionJson = {
@@ -47,6 +54,10 @@ export const READ: PermissionJson = {
 };
 
 const PLACEHOLDER = bodyDigest('{}');
+
+function tool(audience: string, keys: PublicJwk[] | undefined): ToolBody {
+  return { kind: 'tool', id: 'erp', audience, actions: [], ...(keys && { keys }) };
+}
 
 /** The other services, answering over the real bus with their real keys. */
 export async function startFakeServices(infra: TestInfra): Promise<FakeServices> {
@@ -71,6 +82,7 @@ export async function startFakeServices(infra: TestInfra): Promise<FakeServices>
     asked: [],
     during: () => {},
     head: { epoch: 'epoch-01', seq: 7 },
+    entries: [],
     stop: async (service) => buses.get(service)?.close(),
     [Symbol.asyncDispose]: async () => {
       await Promise.all([...buses.values()].map((bus) => bus.close()));
@@ -105,7 +117,7 @@ export async function startFakeServices(infra: TestInfra): Promise<FakeServices>
             ? { task_type: { id: taskType, body: PLACEHOLDER } }
             : {}),
           ...(audience !== undefined && found.audiences.has(audience)
-            ? { tool: { id: 'erp', body: PLACEHOLDER } }
+            ? { tool: { id: 'erp', body: keep(tool(audience, found.toolKeys?.get(audience))) } }
             : {}),
         };
       },
@@ -136,6 +148,16 @@ export async function startFakeServices(infra: TestInfra): Promise<FakeServices>
         const id = request.keys.find((key) => fakes.revokedKeys.has(key));
         const revoked = id ? { kind: 'key' as const, id, ancestor: false } : fakes.revoked(request);
         return { head, ...(revoked ? { revoked } : {}) };
+      },
+      since: async ({ tenant }, request) => {
+        await note('revocation.since', tenant, request);
+        const { epoch, seq } = fakes.head;
+        const entries = fakes.entries.filter((entry) => entry.seq > request.after);
+        return { epoch, head: seq, entries, more: false };
+      },
+      revoke: async ({ tenant }, request) => {
+        await note('revocation.revoke', tenant, request);
+        return { epoch: fakes.head.epoch, seq: ++fakes.head.seq, time: 0 };
       },
       register: async ({ tenant }, request: RegisterRequest) => {
         await note('revocation.register', tenant, request);

@@ -53,6 +53,8 @@ export type World = AsyncDisposable & {
     form: Form,
     options?: { proof?: string | null; tenant?: string; headers?: object },
   ): Promise<Answer>;
+  /** A second replica on the same bus and database. */
+  replica(): Promise<Pick<World, 'post'> & AsyncDisposable>;
   /** Sends a good request, with some parameters replaced. */
   ask(more?: Form, options?: { proof?: string | null }): Promise<Answer>;
   /** What the ledger would be given since the last look, waiting until there are `count`. */
@@ -72,7 +74,7 @@ export const DETAILS = [
 ];
 
 export async function startWorld(
-  options: { clock?: FixedClock; publicUrl?: string; faults?: boolean } = {},
+  options: { clock?: FixedClock; publicUrl?: string; faults?: boolean; nonceSeconds?: number } = {},
 ): Promise<World> {
   const cleanup = new AsyncDisposableStack();
   const clock = options.clock ?? fixedClock();
@@ -105,32 +107,35 @@ export async function startWorld(
     : undefined;
   const logLines: string[] = [];
   const tokenKeysFile = infra.keys.tokenKeysFile;
-  const app = await build(
-    {
-      httpHost: '127.0.0.1',
-      httpPort: 0,
-      publicUrl: options.publicUrl ?? PUBLIC_URL,
-      databaseUrl: faults?.database.url ?? infra.databaseUrl('issuer'),
-      natsUrl: faults?.bus.url ?? infra.natsUrl,
-      natsSeed: infra.creds('issuer').seed,
-      trustFile: infra.trustFile,
-      spoolDir: join(infra.tmpDir, 'spool'),
-      logLevel: 'debug',
-      production: false,
-      insecureDatabase: true,
-      tokenKeysFile,
-      dpopWindowSeconds: 30,
-    },
-    {
-      clock,
-      log: createLogger({
-        service: 'issuer',
-        instance: 'test',
-        level: 'debug',
-        destination: { write: (line: string) => void logLines.push(line) },
-      }),
-    },
-  );
+  const replica = (spool: string) =>
+    build(
+      {
+        httpHost: '127.0.0.1',
+        httpPort: 0,
+        publicUrl: options.publicUrl ?? PUBLIC_URL,
+        databaseUrl: faults?.database.url ?? infra.databaseUrl('issuer'),
+        natsUrl: faults?.bus.url ?? infra.natsUrl,
+        natsSeed: infra.creds('issuer').seed,
+        trustFile: infra.trustFile,
+        spoolDir: join(infra.tmpDir, spool),
+        logLevel: 'debug',
+        production: false,
+        insecureDatabase: true,
+        tokenKeysFile,
+        dpopWindowSeconds: 30,
+        dpopNonceSeconds: options.nonceSeconds ?? 0,
+      },
+      {
+        clock,
+        log: createLogger({
+          service: 'issuer',
+          instance: 'test',
+          level: 'debug',
+          destination: { write: (line: string) => void logLines.push(line) },
+        }),
+      },
+    );
+  const app = await replica('spool');
   cleanup.defer(() => app.stop());
 
   const audit = await connectBus({
@@ -208,17 +213,23 @@ export async function startWorld(
       ...more,
     }),
     post: async (form, { proof = world.proof(), tenant = 'acme', headers = {} } = {}) => {
-      const response = await app.http.inject({
-        method: 'POST',
-        url: `/t/${tenant}/token`,
-        headers: {
-          'content-type': 'application/x-www-form-urlencoded',
-          ...(proof === null ? {} : { dpop: proof }),
-          ...headers,
-        },
-        payload: encode(form),
+      return send(app, {
+        form,
+        tenant,
+        headers: { ...(proof !== null && { dpop: proof }), ...headers },
       });
-      return { status: response.statusCode, headers: response.headers, body: response.json() };
+    },
+    replica: async () => {
+      const second = await replica('spool-2');
+      return {
+        post: (form, { proof = world.proof() } = {}) =>
+          send(second, {
+            form,
+            tenant: 'acme',
+            headers: { ...(proof !== null && { dpop: proof }) },
+          }),
+        [Symbol.asyncDispose]: () => second.stop(),
+      };
     },
     ask: async (more = {}, askOptions = {}) => world.post(await world.form(more), askOptions),
     records: async (count) => {
@@ -234,6 +245,19 @@ export async function startWorld(
     [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
   };
   return world;
+}
+
+async function send(
+  app: Awaited<ReturnType<typeof build>>,
+  request: { form: Form; tenant: string; headers: object },
+): Promise<Answer> {
+  const response = await app.http.inject({
+    method: 'POST',
+    url: `/t/${request.tenant}/token`,
+    headers: { 'content-type': 'application/x-www-form-urlencoded', ...request.headers },
+    payload: encode(request.form),
+  });
+  return { status: response.statusCode, headers: response.headers, body: response.json() };
 }
 
 function readSigner(file: string): Signer {
