@@ -131,6 +131,7 @@ export async function checkFixture(
       tenant: 'acme',
       audience: AUDIENCE,
       algorithms: ['ML-DSA-65', 'Ed25519'],
+      links: { algorithms: PROOF_ALGORITHMS, keyCache: new Map() },
       keys: {
         get: (kid) => published.get(kid),
         refresh: async () => {

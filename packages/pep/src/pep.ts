@@ -46,7 +46,7 @@ export type PepOptions = {
   metadata?: ResourceDescription | false;
   /** Accepted signatures of tokens. Default ML-DSA-65, ML-DSA-44 and Ed25519. */
   algorithms?: readonly TokenAlgorithm[];
-  /** Accepted signatures of DPoP proofs. Default ES256 and Ed25519. */
+  /** Accepted signatures of DPoP proofs and of links. Default ES256 and Ed25519. */
   proofAlgorithms?: readonly ProofAlgorithm[];
   /** Verified tokens kept; each costs a few KB. Default 10,000. */
   maxCachedTokens?: number;
@@ -140,6 +140,10 @@ async function assemble(
     audience,
     algorithms: options.algorithms ?? ['ML-DSA-65', 'ML-DSA-44', 'Ed25519'],
     keys,
+    links: {
+      algorithms: proofAlgorithmsOf(options),
+      keyCache: new LRUCache<string, VerifyKey>({ max: options.maxCachedTokens ?? 10_000 }),
+    },
     ...(options.maxCachedTokens === undefined ? {} : { maxCached: options.maxCachedTokens }),
   });
   const feed = followFeed({
