@@ -99,10 +99,12 @@ async function knownHashes(
   const producers = admitted.map(({ producer }) => producer);
   const ids = admitted.map(({ record }) => record.id);
   const { rows } = await sql<{ producer: string; id: string; leaf_hash: Buffer }>`
+    with k as (select * from unnest(${producers}::text[], ${ids}::text[]) as k(producer, id))
     select r.producer, r.id, r.leaf_hash from records r
-    join unnest(${producers}::text[], ${ids}::text[]) as k(producer, id)
-      on r.producer = k.producer and r.id = k.id
-    where r.tenant = ${tenant}`.execute(trx);
+    join k on r.producer = k.producer and r.id = k.id where r.tenant = ${tenant}
+    union all
+    select l.producer, l.id, l.leaf_hash from leaves l
+    join k on l.producer = k.producer and l.id = k.id where l.tenant = ${tenant}`.execute(trx);
   return new Map(rows.map((row) => [keyOf(row.producer, row.id), row.leaf_hash]));
 }
 

@@ -1,5 +1,6 @@
 import type { Migrations } from '@remit/service-kit';
 import { sql } from 'kysely';
+import { retention } from './migration-retention.ts';
 
 /** What the service may do to what was written once. */
 const APPEND_ONLY = { privileges: ['select', 'insert'] } as const;
@@ -126,4 +127,6 @@ export const migrations: Migrations = {
       )`.execute(db);
     await tenantTable('conflicts', APPEND_ONLY);
   },
+
+  '0003_retention': retention,
 };

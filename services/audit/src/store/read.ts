@@ -130,13 +130,14 @@ async function disclosedValues(
     producer: string;
     record_id: string;
     pointer: string;
-    value: string;
+    value: string | null;
   }>`
     select d.producer, d.record_id, d.pointer, d.value from disclosures d
     join unnest(${producers}::text[], ${ids}::text[]) as k(producer, id)
       on d.producer = k.producer and d.record_id = k.id
     where d.tenant = ${tenant}`.execute(trx);
   for (const { producer, record_id, pointer, value } of values) {
+    if (value === null) continue;
     const key = `${producer} ${record_id}`;
     const map = found.get(key) ?? new Map<string, unknown>();
     found.set(key, map.set(pointer, JSON.parse(value)));

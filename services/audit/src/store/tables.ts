@@ -31,8 +31,8 @@ export type DisclosuresTable = {
   /** JSON pointer into the record. */
   pointer: string;
   salt: string;
-  /** Canonical JSON. */
-  value: string;
+  /** Canonical JSON; null when the tenant's policy keeps the salt alone. */
+  value: string | null;
 };
 
 /** The head of a tenant's ledger: newest sequence and right edge of the tree. */
@@ -79,7 +79,43 @@ export type ConflictsTable = {
   received_at: Generated<Date>;
 };
 
+/** What retention leaves of a record. */
+export type LeavesTable = {
+  tenant: string;
+  seq: number;
+  leaf_hash: Buffer;
+  producer: string;
+  id: string;
+};
+
+/** Up to where the ledger said that records may go; the owner's job lets them go. */
+export type RetentionsTable = {
+  tenant: string;
+  up_to: number;
+  /** The record that says so. */
+  record_id: string;
+  decided_at: Generated<Date>;
+};
+
+/** Records that may neither go nor be erased; every condition that is given must hold. */
+export type HoldsTable = {
+  tenant: string;
+  id: string;
+  user: string | null;
+  task: string | null;
+  from_time: Date | string | null;
+  to_time: Date | string | null;
+  reason: string;
+  placed_by: string;
+  placed_at: Generated<Date>;
+  released_by: string | null;
+  released_at: Date | null;
+};
+
 export type AuditTables = {
+  leaves: LeavesTable;
+  retentions: RetentionsTable;
+  holds: HoldsTable;
   records: RecordsTable;
   disclosures: DisclosuresTable;
   heads: HeadsTable;

@@ -1,5 +1,5 @@
 import { decodeEdge, type Edge, emptyEdge, type HashReader } from '@remit/ledger';
-import type { Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import type { AuditTables } from './tables.ts';
 
 type Trx = Transaction<AuditTables>;
@@ -8,15 +8,16 @@ type Trx = Transaction<AuditTables>;
 export function hashReader(trx: Trx, tenant: string): HashReader {
   return async (level, start, count) => {
     if (level === 0) {
-      const rows = await trx
-        .selectFrom('records')
-        .select('leaf_hash as hash')
-        .where('tenant', '=', tenant)
-        // Leaves count from 0, sequences from 1.
-        .where('seq', '>', start)
-        .where('seq', '<=', start + count)
-        .orderBy('seq')
-        .execute();
+      // Leaves count from 0, sequences from 1. Of what retention let go the hash is in `leaves`.
+      const { rows } = await sql<{ hash: Buffer }>`
+        select leaf_hash as hash from (
+          select seq, leaf_hash from records
+          where tenant = ${tenant} and seq > ${start} and seq <= ${start + count}
+          union all
+          select seq, leaf_hash from leaves
+          where tenant = ${tenant} and seq > ${start} and seq <= ${start + count}
+        ) as both_homes
+        order by seq`.execute(trx);
       return rows.map(({ hash }) => hash);
     }
     const rows = await trx

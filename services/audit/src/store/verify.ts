@@ -1,9 +1,10 @@
-import { commit, commitmentsOf } from '@remit/contracts';
+import { type AuditRecord, commit, commitmentsOf } from '@remit/contracts';
 import {
   type Fault,
   type LedgerReport,
   type LedgerRow,
   type NoteVerifier,
+  retainedTo,
   sameHash,
   TILE_HEIGHT,
   verifyLedger,
@@ -37,9 +38,13 @@ export async function verifyTenant(
 ): Promise<LedgerReport> {
   const wrong = new Map<number, string>();
   const nodes = new Map<string, Uint8Array>();
+  let droppedUpTo = 0;
   const inside = await allCheckpoints(trx, tenant);
   const report = await verifyLedger({
-    records: readAll(trx, tenant, wrong),
+    records: readAll(trx, tenant, wrong, (record) => {
+      droppedUpTo = Math.max(droppedUpTo, retainedTo(record));
+    }),
+    droppedUpTo: () => droppedUpTo,
     checkpoints: [
       ...inside.map((note) => ({ note, where: 'inside' as const })),
       ...options.outside.map((note) => ({ note, where: 'outside' as const })),
@@ -63,27 +68,50 @@ async function* readAll(
   trx: Trx,
   tenant: string,
   wrong: Map<number, string>,
+  onRecord: (record: AuditRecord) => void,
 ): AsyncGenerator<LedgerRow> {
   let after: number | undefined;
+  const dropped = leavesFrom(trx, tenant);
+  let leaf = (await dropped.next()).value;
   for (;;) {
     let select = trx.selectFrom('records').selectAll().where('tenant', '=', tenant);
     if (after !== undefined) select = select.where('seq', '>', after);
     const rows = await select.orderBy('seq').limit(PAGE).execute();
     const [first] = rows;
     const last = rows.at(-1);
-    if (first === undefined || last === undefined) return;
+    if (first === undefined || last === undefined) break;
     const values = await valuesBetween(trx, tenant, first.seq, last.seq);
     for (const row of rows) {
-      const fault = inspect(row, tenant, values.get(row.seq) ?? []);
+      for (; leaf && leaf.seq <= row.seq; leaf = (await dropped.next()).value) yield leaf;
+      const fault = inspect(row, tenant, values.get(row.seq) ?? [], onRecord);
       if (fault !== undefined) wrong.set(row.seq, fault);
       yield { seq: row.seq, bytes: row.bytes, leafHash: row.leaf_hash };
       wrong.delete(row.seq);
     }
     after = last.seq;
   }
+  for (; leaf; leaf = (await dropped.next()).value) yield leaf;
 }
 
-type Value = { pointer: string; salt: string; value: string };
+/** What retention left, in the order of its sequence. */
+async function* leavesFrom(trx: Trx, tenant: string): AsyncGenerator<LedgerRow, undefined> {
+  for (let after = 0; ; ) {
+    const rows = await trx
+      .selectFrom('leaves')
+      .select(['seq', 'leaf_hash'])
+      .where('tenant', '=', tenant)
+      .where('seq', '>', after)
+      .orderBy('seq')
+      .limit(PAGE)
+      .execute();
+    const last = rows.at(-1);
+    if (last === undefined) return undefined;
+    for (const row of rows) yield { seq: row.seq, bytes: undefined, leafHash: row.leaf_hash };
+    after = last.seq;
+  }
+}
+
+type Value = { pointer: string; salt: string; value: string | null };
 type StoredRow = {
   bytes: Buffer;
   time: Date;
@@ -91,7 +119,12 @@ type StoredRow = {
   [column: string]: unknown;
 };
 
-function inspect(row: StoredRow, tenant: string, values: readonly Value[]): string | undefined {
+function inspect(
+  row: StoredRow,
+  tenant: string,
+  values: readonly Value[],
+  onRecord: (record: AuditRecord) => void,
+): string | undefined {
   let record: ReturnType<typeof readRecord>;
   try {
     record = readRecord(row.bytes);
@@ -99,6 +132,7 @@ function inspect(row: StoredRow, tenant: string, values: readonly Value[]): stri
     return 'the bytes are no record';
   }
   if (record.tenant !== tenant) return 'the record is of another tenant';
+  onRecord(record);
   const { time, record: json, ...columns } = derive(record);
   const text = Object.entries(columns);
   const lies =
@@ -109,7 +143,8 @@ function inspect(row: StoredRow, tenant: string, values: readonly Value[]): stri
   const targets = commitmentsOf(record);
   const opens = values.every(({ pointer, salt, value }) => {
     const target = targets.get(pointer);
-    return target !== undefined && commit(salt, JSON.parse(value)).c === target.c;
+    if (target === undefined) return false;
+    return value === null || commit(salt, JSON.parse(value)).c === target.c;
   });
   return opens ? undefined : 'a disclosed value does not open its commitment';
 }

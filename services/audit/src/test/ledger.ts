@@ -126,6 +126,9 @@ export async function testLedger(): Promise<TestLedger> {
         'numbers',
         'quarantine',
         'conflicts',
+        'leaves',
+        'retentions',
+        'holds',
       ];
       for (const table of tables)
         await owner.query(`alter table ${table} no force row level security`);
