@@ -59,9 +59,6 @@ export const REASONS = {
   budget_unavailable:
     'Whether the budgets of the token allow the call is not known, so it does not happen.',
 
-  restriction_unsupported:
-    'The token is restricted in a way that this enforcement point cannot keep.',
-
   arguments_invalid: 'The arguments cannot be read as one unambiguous operation.',
   scope_action: 'The token does not cover the action.',
   scope_resource: 'The token does not cover the resource.',

@@ -14,11 +14,14 @@ import type {
   ConsumeRequest,
   ConsumeResponse,
   EvaluateResponse,
+  ReserveRequest,
+  ReserveResponse,
   RevocationEntry,
 } from '@remit/contracts';
 import type { RecordInput } from '@remit/recorder';
 import { createRevocationView } from '@remit/revocation-view';
 import { exportJWK, generateKeyPair } from 'jose';
+import { createBudgets } from './budgets.ts';
 import type { DecideDeps } from './decide.ts';
 import { createEnforcement } from './enforce.ts';
 import { resourceMetadata } from './metadata.ts';
@@ -75,6 +78,13 @@ export async function checkFixture(
     consumptions: [] as ConsumeRequest[],
     /** The revocation service's part; without one it is not reached. */
     consume: undefined as undefined | ((asked: ConsumeRequest) => Promise<ConsumeResponse>),
+    reservations: [] as ReserveRequest[],
+    /** The ledger's part, as `reserve`; without one it is not reached. */
+    reserve: undefined as undefined | ((asked: ReserveRequest) => Promise<ReserveResponse>),
+    /** `commit` and `release` with their attempts, as they were asked. */
+    settled: [] as string[],
+    settle: async (method: string): Promise<string> =>
+      method === 'commit' ? 'committed' : 'released',
     catchUp: async () => {},
     /** Stands before every record: may wait, or throw as a full spool does. */
     recording: async (_input: RecordInput) => {},
@@ -85,6 +95,16 @@ export async function checkFixture(
         state.consumptions.push(body as ConsumeRequest);
         if (!state.consume) throw new Error('no revocation service');
         return state.consume(body as ConsumeRequest);
+      }
+      if (method === 'revocation.reserve') {
+        state.reservations.push(body as ReserveRequest);
+        if (!state.reserve) throw new Error('no revocation service');
+        return state.reserve(body as ReserveRequest);
+      }
+      if (method === 'revocation.commit' || method === 'revocation.release') {
+        const name = method.slice('revocation.'.length);
+        state.settled.push(`${name} ${(body as { attempt: string }).attempt}`);
+        return { outcome: await state.settle(name) };
       }
       if (method === 'revocation.claim') {
         state.claims.push(body as ClaimRequest);
@@ -141,6 +161,12 @@ export async function checkFixture(
       },
     }),
     bus,
+    budgets: createBudgets({
+      bus,
+      tenant: 'acme',
+      audience: AUDIENCE,
+      verifier: {} as DecideDeps['pdpKeys'],
+    }),
     uses: createSingleUses({
       bus,
       tenant: 'acme',

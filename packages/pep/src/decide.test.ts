@@ -296,20 +296,6 @@ describe('scope and arguments', () => {
   });
 });
 
-describe('a restriction that this version cannot keep', () => {
-  // Goes red when the budgets of a token are passed over: the call would spend what nobody counts.
-  it('refuses the call instead of being passed over', async () => {
-    const token = f.sign(
-      f.claims({ budgets: [{ id: 'b'.repeat(22), unit: 'EUR', path: 'amount' }] }),
-    );
-    const finding = await decide(f.deps, f.present(token), READ);
-    expect(finding).toMatchObject({
-      reason: 'restriction_unsupported',
-      caller: { kid: f.issuerKey.kid },
-    });
-  });
-});
-
 describe('an online permission', () => {
   const dimensions = { agent: 'allow', user: 'allow', task: 'allow', policies: 'allow' } as const;
 

@@ -8,6 +8,7 @@ import {
 import { checkTimes } from '@remit/capability/token';
 import { type Dimensions, isReason, type MissJson, type Reason, type Rev } from '@remit/contracts';
 import type { RevocationView } from '@remit/revocation-view';
+import type { Budgets, Spending } from './budgets.ts';
 import type { Feed } from './feed.ts';
 import type { Possession } from './possession.ts';
 import { type Presented, readCredentials } from './presented.ts';
@@ -31,6 +32,8 @@ export type Finding = {
   miss?: MissJson;
   /** The PDP's answer, where it was asked. */
   online?: { policies: string[]; policyVersion: string; registryRevision: number };
+  /** What was reserved from the token's budgets, where the call got that far. */
+  spending?: Spending;
   /** What became of the token's single use, where the call got that far. */
   use?: Use;
   /** The nonce of this instance that the proof was made with. */
@@ -47,6 +50,7 @@ export type DecideDeps = {
   feed: Feed;
   possession: Possession;
   uses: SingleUses;
+  budgets: Budgets;
   bus: Bus;
   pdpKeys: Verifier;
   monotonicMs: () => number;
@@ -66,9 +70,9 @@ const MAX_ASKED_AGAIN = 2;
 /**
  * Decides one call, cheapest check first: credentials, signature, proof, time, revocation and
  * freshness, scope and arguments; then the PDP where the permission is online or facts changed
- * since the token was decided. The single use of a token that has one is consumed last, so that a
- * call refused by anything else leaves it. Freshness and revocation are checked again after each
- * `await`. Records nothing. Never throws: what can't be checked is a refusal.
+ * since the token was decided. Then the token's budgets are reserved, and its single use is consumed
+ * last, so that a call refused by anything else leaves it, and what was reserved is given back.
+ * Freshness and revocation are checked again after each `await`. Records nothing. Never throws: what can't be checked is a refusal.
  *
  * At most once, not exactly once: a use that is consumed stays so when the call is refused after all
  * (the token died meanwhile, its record can't be kept) or the process ends. A new launch is needed.
@@ -112,8 +116,6 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
     ...(nonce ? { nonce } : {}),
     ...more,
   });
-  // A restriction that is not kept here is not a smaller one: budgets are reserved by later versions.
-  if (caller.capability.budgets?.length) return known('restriction_unsupported');
   let standing = standingOf(deps, caller);
   if (standing === 'status_behind') {
     await deps.feed.catchUp(CATCH_UP_MS);
@@ -142,23 +144,42 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
     asOf: deps.view.rev(),
   };
   if (!admitted.online && standing === 'live') {
-    return spendUse(deps, caller, known('permitted', local));
+    return spend(deps, caller, known('permitted', local));
   }
 
   const answer = await askPdp(deps, caller, operation);
   const afterwards = standingOf(deps, caller);
   if (afterwards !== 'live' && afterwards !== 'recheck') return known(afterwards, local);
-  return spendUse(deps, caller, known(answer.reason, { ...local, ...answer }));
+  return spend(deps, caller, known(answer.reason, { ...local, ...answer }));
 }
 
-/** The last check of a call that nothing else refuses. What died while it was asked is dead. */
-async function spendUse(deps: DecideDeps, caller: VerifiedToken, found: Finding): Promise<Finding> {
-  const { singleUse } = caller.capability;
-  if (found.reason !== 'permitted' || singleUse === undefined) return found;
-  const { reason, use } = await deps.uses.consume(caller, singleUse);
+/** The last checks of a call that nothing else refuses: budgets, then the single use. */
+async function spend(deps: DecideDeps, caller: VerifiedToken, found: Finding): Promise<Finding> {
+  const { budgets, singleUse } = caller.capability;
+  let spent = found;
+  if (spent.reason === 'permitted' && budgets?.length && spent.operation) {
+    const { reason, spending } = await deps.budgets.reserve(caller, budgets, spent.operation);
+    spent = { ...spent, reason: aliveOr(deps, caller, reason), spending };
+  }
+  if (spent.reason === 'permitted' && singleUse !== undefined) {
+    const { reason, use } = await deps.uses.consume(caller, singleUse);
+    spent = { ...spent, reason: aliveOr(deps, caller, reason), use };
+  }
+  if (spent.reason !== 'permitted') giveBack(deps, spent);
+  return spent;
+}
+
+/** What died while it was asked is dead, whatever the answer. */
+function aliveOr(deps: DecideDeps, caller: VerifiedToken, reason: Reason): Reason {
   const standing = standingOf(deps, caller);
-  const alive = standing === 'live' || standing === 'recheck';
-  return { ...found, reason: alive ? reason : standing, use };
+  return standing === 'live' || standing === 'recheck' ? reason : standing;
+}
+
+/** Gives back, without waiting for it, what a call holds that does not happen after all. */
+export function giveBack(deps: Pick<DecideDeps, 'budgets'>, { spending }: Finding): void {
+  if (spending?.outcome === 'reserved' && spending.attempt !== undefined) {
+    void deps.budgets.release(spending.attempt);
+  }
 }
 
 /**

@@ -3,7 +3,15 @@ import { describeMiss, type Miss } from '@remit/capability/scope';
 import type { Capability } from '@remit/capability/token';
 import { REASONS, type Reason } from '@remit/contracts';
 import type { Recorder } from '@remit/recorder';
-import { type Asked, type DecideDeps, decide, type Finding, judgeAgain } from './decide.ts';
+import {
+  type Asked,
+  type DecideDeps,
+  decide,
+  type Finding,
+  giveBack,
+  judgeAgain,
+} from './decide.ts';
+import { didNothing } from './nothing-done.ts';
 import { createOfflineDelegations } from './offline.ts';
 import type { Presented } from './presented.ts';
 import { callRecord, finishRecord } from './record.ts';
@@ -48,13 +56,18 @@ export type Refused = {
 export type Enforcement = {
   /** Decides one call and leaves one record, or refuses because none can be left. Never throws. */
   decide(presented: Presented, asked: Asked): Promise<Allowed | Refused>;
-  /** Records how an allowed call ended. Never throws: the call has happened. */
+  /**
+   * Records how an allowed call ended, and gives back what it spent of budgets when the tool said that
+   * nothing was done. Never throws: the call has happened.
+   */
   finished(call: Allowed, outcome: 'ok' | 'failed', durationMs: number): Promise<void>;
 };
 
 /**
  * Decides calls and gives each its record before the tool may run. Looks again at revocation,
- * freshness and changed facts after recording: it waited for the bus or the disk meanwhile.
+ * freshness and changed facts after recording: it waited for the bus or the disk meanwhile. While it
+ * records, what is reserved from budgets is spent: a tool that runs has been paid for, whatever
+ * becomes of this process, and only what surely did nothing is given back.
  * `challenge` is what a refusal tells of this audience.
  */
 export function createEnforcement(
@@ -63,6 +76,8 @@ export function createEnforcement(
   challenge: Challenge,
 ): Enforcement {
   const { tenant, audience, view, monotonicMs } = deps;
+  /** The attempts under which calls that were allowed have spent of budgets. */
+  const spent = new WeakMap<Allowed, string>();
   const offline = createOfflineDelegations({ recorder, tenant, audience });
 
   /** Junk that can't be counted, while the PEP closes say, is refused all the same. */
@@ -72,6 +87,12 @@ export function createEnforcement(
     } catch {
       // The answer is a refusal either way.
     }
+  }
+
+  /** Spends what an allowed call holds; false unless that is certain. */
+  async function commit({ reason, spending }: Finding): Promise<boolean> {
+    if (reason !== 'permitted' || spending?.attempt === undefined) return true;
+    return deps.budgets.commit(spending.attempt);
   }
 
   return {
@@ -92,11 +113,14 @@ export function createEnforcement(
         return answer(finding);
       }
       const context = { id, audience, asked, latencyUs, rev: view.rev() };
+      const committing = commit(finding);
+      const undo = () => void committing.then(() => giveBack(deps, finding));
       try {
         if (caller.links.length > 0) await offline.record(caller);
         await recorder.record(tenant, callRecord(context, finding, caller));
       } catch {
         // No record, no action, and a use that was consumed is burned. A refusal stays what it was.
+        if (finding.reason === 'permitted') undo();
         return answer(
           finding.reason === 'permitted' ? { ...finding, reason: 'audit_unavailable' } : finding,
         );
@@ -104,8 +128,11 @@ export function createEnforcement(
       const { operation } = finding;
       if (finding.reason !== 'permitted' || !operation) return answer(finding);
       // Recording waited for the bus or the disk: what was live may be revoked, stale or changed by now.
-      const late = await judgeAgain(deps, { ...finding, caller, operation });
+      const late = (await committing)
+        ? await judgeAgain(deps, { ...finding, caller, operation })
+        : { ...finding, reason: 'budget_unavailable' as const };
       if (late.reason !== 'permitted') {
+        undo();
         await recorder
           .record(
             tenant,
@@ -115,7 +142,7 @@ export function createEnforcement(
         return answer(late);
       }
       const { capability } = caller;
-      return {
+      const call: Allowed = {
         allow: true,
         id,
         operation,
@@ -126,10 +153,16 @@ export function createEnforcement(
         links: caller.links,
         ...told,
       };
+      if (finding.spending?.attempt !== undefined) spent.set(call, finding.spending.attempt);
+      return call;
     },
     async finished(call, outcome, durationMs) {
+      const attempt = spent.get(call);
+      const isBack =
+        attempt !== undefined && didNothing(call) && (await deps.budgets.release(attempt));
+      const spending = attempt === undefined ? undefined : isBack ? 'released' : 'committed';
       await recorder
-        .record(tenant, finishRecord(call, audience, outcome, durationMs))
+        .record(tenant, finishRecord(call, audience, { outcome, durationMs, spending }))
         .catch(() => undefined);
     },
   };

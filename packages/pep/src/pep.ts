@@ -6,6 +6,7 @@ import { conform, type Rev, type TrustFile, trustFile } from '@remit/contracts';
 import { createRecorder, type Recorder } from '@remit/recorder';
 import { createRevocationView } from '@remit/revocation-view';
 import { LRUCache } from 'lru-cache';
+import { createBudgets } from './budgets.ts';
 import type { DecideDeps } from './decide.ts';
 import { createEnforcement, type Enforcement } from './enforce.ts';
 import { PepError } from './error.ts';
@@ -83,9 +84,11 @@ export type Pep = Enforcement & {
 /**
  * Makes an enforcement point for one tool and one tenant: connects to the bus, follows the tenant's
  * revocations and waits until its picture of them is fresh.
- * Checks on every call: signature, issuer, audience, time, possession, revocation, scope, arguments,
- * and freshness again after each wait; and it consumes the single use of a token that has one, which is
- * burned when the record can't be kept or the process ends before the tool ran. Does not check TLS
+ * Checks on every call: signature, issuer, audience, links that were handed on offline, time,
+ * possession, revocation, scope, arguments, and freshness again after each wait. Spends of the budgets
+ * of a token that has some (`nothingDone` says what to give back), and consumes the single use of a
+ * token that has one, which is burned when the record can't be kept or the process ends before the
+ * tool ran. Does not check TLS
  * or who sits behind `source`.
  * Throws PepError `TRUST_INVALID`, `CONFIG_INVALID`, and what the bus throws.
  */
@@ -169,6 +172,7 @@ async function assemble(
     tokens,
     possession: openPossession(options, { bus, verifier: verifiers.revocation, monotonicMs }),
     uses: createSingleUses({ bus, tenant, audience, verifier: verifiers.revocation, monotonicMs }),
+    budgets: createBudgets({ bus, tenant, audience, verifier: verifiers.revocation }),
   };
   const acceptBearer = options.acceptBearer ?? false;
   const metadata =

@@ -23,7 +23,7 @@ export function callRecord(
   caller: VerifiedToken,
 ): RecordInput {
   const { capability } = caller;
-  const { operation, online, miss, use } = finding;
+  const { operation, online, miss } = finding;
   return {
     id: context.id,
     event: 'decision',
@@ -42,15 +42,7 @@ export function callRecord(
     latency_us: context.latencyUs,
     ...(miss ? { miss } : {}),
     ...(online ? { policies: online.policies, registry_revision: online.registryRevision } : {}),
-    ...(use
-      ? {
-          detail: {
-            use_id: use.id,
-            use: use.outcome,
-            ...(use.attempt ? { attempt: use.attempt } : {}),
-          },
-        }
-      : {}),
+    ...detailOf(finding),
     ...(context.rev ? { feed: context.rev } : {}),
     ...(context.supersedes ? { decision_id: context.supersedes } : {}),
   };
@@ -89,13 +81,32 @@ function tokenOf({ capability, alg, kid }: VerifiedToken): NonNullable<RecordInp
   };
 }
 
+/** Use and budgets, by their ids: an amount is an argument of the call, and stands there alone. */
+function detailOf({ use, spending }: Finding): Pick<RecordInput, 'detail'> {
+  if (!use && !spending) return {};
+  return {
+    detail: {
+      ...(use ? { use_id: use.id, use: use.outcome } : {}),
+      ...(use?.attempt ? { attempt: use.attempt } : {}),
+      ...(spending ? { budgets: spending.budgets.join(' '), spending: spending.outcome } : {}),
+      ...(spending?.attempt ? { spending_attempt: spending.attempt } : {}),
+      ...(spending?.refusedBy ? { budget: spending.refusedBy } : {}),
+    },
+  };
+}
+
 /** The record of how an allowed call ended; it names the decision. */
 export function finishRecord(
   call: Allowed,
   audience: string,
-  outcome: 'ok' | 'failed',
-  durationMs: number,
+  end: {
+    outcome: 'ok' | 'failed';
+    durationMs: number;
+    /** What became of what the call spent of budgets. */
+    spending?: 'committed' | 'released' | undefined;
+  },
 ): RecordInput {
+  const { outcome, durationMs, spending } = end;
   return {
     event: 'call.finished',
     principal: call.principal,
@@ -103,7 +114,11 @@ export function finishRecord(
     operation: { action: call.operation.action, resource: call.operation.resource },
     audience,
     decision_id: call.id,
-    detail: { outcome, duration_ms: Math.round(durationMs * 1_000) / 1_000 },
+    detail: {
+      outcome,
+      duration_ms: Math.round(durationMs * 1_000) / 1_000,
+      ...(spending ? { spending } : {}),
+    },
   };
 }
 

@@ -76,9 +76,10 @@ export function answerOf(reason: Reason): RefusalAnswer {
     case 'policy_forbid':
       return { status: 403, oauthError: 'insufficient_scope' };
     case 'policy_error':
-    case 'restriction_unsupported':
     // 401 would invite a client to get another token and repeat by itself (RFC 6750 section 3.1). The
     // use may be spent by a call whose answer got lost: doing the work twice is for people to decide.
+    case 'budget_exceeded':
+    case 'budget_amount':
     case 'single_use_spent':
       return { status: 403 };
     case 'status_stale':
@@ -86,6 +87,7 @@ export function answerOf(reason: Reason): RefusalAnswer {
     case 'audit_unavailable':
     case 'pdp_unavailable':
     case 'proof_unavailable':
+    case 'budget_unavailable':
     case 'single_use_unavailable':
     case 'overloaded':
     case 'internal':

@@ -107,6 +107,11 @@ export function createSingleUses(options: {
 function reasonOfAnswer({ outcome, revoked }: ConsumeResponse): 'permitted' | Reason {
   if (outcome === 'consumed') return 'permitted';
   if (outcome === 'spent') return 'single_use_spent';
+  return reasonOfHit(revoked);
+}
+
+/** The reason that the revocation service's answer to a consumption or reservation stands for. */
+export function reasonOfHit(revoked: ConsumeResponse['revoked']): Reason {
   if (revoked?.ancestor) return 'ancestor_revoked';
   switch (revoked?.kind) {
     case 'task':

@@ -11,8 +11,6 @@ export type Claims = {
 
 /** Claims in one transaction at most. */
 const MAX_BATCH = 64;
-/** PostgreSQL classes 22 and 23: something about the data. Nothing was committed. */
-const DATA_ERROR = /^2[23]/;
 
 /**
  * The memory of used proofs that all instances of a PEP share (RFC 9449 section 11.1). The attempt

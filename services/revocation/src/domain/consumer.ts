@@ -15,8 +15,6 @@ export type Consumer = {
 
 /** Consumptions in one transaction at most. */
 const MAX_BATCH = 64;
-/** PostgreSQL classes 22 and 23: something about the data. Nothing was committed. */
-const DATA_ERROR = /^2[23]/;
 
 export function createConsumer(options: {
   database: Database<Tables>;
