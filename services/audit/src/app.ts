@@ -6,6 +6,7 @@ import { createCheckpointer } from './checkpoint/checkpointer.ts';
 import { readCheckpointKeys } from './checkpoint/keys.ts';
 import { openOutsideStore } from './checkpoint/outside.ts';
 import type { AuditConfig } from './config.ts';
+import { exportRoute } from './http/export.ts';
 import { createGuard } from './http/guard.ts';
 import { ledgerRoutes } from './http/ledger.ts';
 import { recordRoutes } from './http/records.ts';
@@ -57,6 +58,7 @@ export async function build(
 
     const guard = createGuard({ people, recorder });
     recordRoutes(http, { database, guard });
+    exportRoute(http, { database, guard, keys, checkpointer });
     ledgerRoutes(http, { database, guard, keys, outside, checkpointer, metrics });
     kit.publishKeys(() => [signer, { ...signer, publicJwks: () => ({ keys: keys.publicJwks() }) }]);
 

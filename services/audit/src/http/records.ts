@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { findRecords, recordsById } from '../store/read.ts';
 import type { AuditTables } from '../store/tables.ts';
-import type { Guard } from './guard.ts';
+import type { Guard, QueryFacts } from './guard.ts';
 import { presentRecord } from './present.ts';
 
 const filter = (maxLength = 256) => Type.Optional(Type.String({ minLength: 1, maxLength }));
@@ -15,7 +15,8 @@ const instant = Type.Optional(
   }),
 );
 
-const query = closed({
+/** What records can be asked for by; every filter that is given must hold. */
+export const recordFilters = {
   task: filter(64),
   agent: filter(),
   user: filter(512),
@@ -23,9 +24,13 @@ const query = closed({
   decision: Type.Optional(oneOf('allow', 'deny')),
   reason: filter(64),
   action: filter(512),
+  resource: filter(1_024),
   token: filter(64),
   from: instant,
   to: instant,
+};
+const query = closed({
+  ...recordFilters,
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })),
   cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,24}$' })),
 });
@@ -53,14 +58,7 @@ export function recordRoutes(
     async (request) => {
       const { limit = DEFAULT_LIMIT, cursor, ...filters } = request.query;
       const before = cursor === undefined ? undefined : readCursor(cursor);
-      for (const value of Object.values(filters)) {
-        if (!isPlainText(value)) throw wireError('INVALID_REQUEST');
-      }
-      const { user, ...facts } = filters;
-      const tenant = await guard.enter(request, {
-        ...facts,
-        ...(user === undefined ? {} : { by_user: true }),
-      });
+      const tenant = await guard.enter(request, filterFacts(checkedFilters(filters)));
       const found = await database.withTenant(
         tenant,
         (trx) =>
@@ -93,6 +91,21 @@ export function recordRoutes(
       return others.length === 0 ? first : { ...first, same_id: others };
     },
   );
+}
+
+type Filters = Omit<Query, 'cursor' | 'limit'>;
+
+/** Throws WireError `INVALID_REQUEST` for text that no record can hold. */
+export function checkedFilters(filters: Filters): Filters {
+  for (const value of Object.values(filters)) {
+    if (!isPlainText(value)) throw wireError('INVALID_REQUEST');
+  }
+  return filters;
+}
+
+/** What a query's own record says of its filters: not the user, who is personal. */
+export function filterFacts({ user, ...facts }: Filters): QueryFacts {
+  return { ...facts, ...(user === undefined ? {} : { by_user: true }) };
 }
 
 /** PostgreSQL takes neither a NUL nor half a surrogate pair. */

@@ -30,6 +30,22 @@ export function newestCheckpoint(
     .executeTakeFirst();
 }
 
+/** The newest checkpoints of a tenant, the largest first. */
+export async function newestCheckpoints(
+  trx: Trx,
+  tenant: string,
+  limit: number,
+): Promise<string[]> {
+  const rows = await trx
+    .selectFrom('checkpoints')
+    .select('note')
+    .where('tenant', '=', tenant)
+    .orderBy('size', 'desc')
+    .limit(limit)
+    .execute();
+  return rows.map(({ note }) => note);
+}
+
 /** Every checkpoint of a tenant, the smallest first. */
 export async function allCheckpoints(trx: Trx, tenant: string): Promise<string[]> {
   const rows = await trx

@@ -13,6 +13,7 @@ export type RecordQuery = {
   readonly decision?: string;
   readonly reason?: string;
   readonly action?: string;
+  readonly resource?: string;
   readonly token?: string;
   /** RFC 3339; `from` included, `to` not. */
   readonly from?: string;
@@ -20,6 +21,9 @@ export type RecordQuery = {
   readonly limit: number;
   /** Only records below this sequence. */
   readonly before?: number;
+  /** Only records above this sequence. */
+  readonly after?: number;
+  readonly oldestFirst?: boolean;
 };
 
 /** A record as it stands in the ledger, with those personal values that are not erased. */
@@ -51,6 +55,7 @@ export async function findRecords(
   if (query.decision !== undefined) select = select.where('decision', '=', query.decision);
   if (query.reason !== undefined) select = select.where('reason', '=', query.reason);
   if (query.action !== undefined) select = select.where('action', '=', query.action);
+  if (query.resource !== undefined) select = select.where('resource', '=', query.resource);
   if (query.token !== undefined) select = select.where('jti', '=', query.token);
   if (query.agent !== undefined) {
     select = select.where(sql<boolean>`agents @> array[${query.agent}]::text[]`);
@@ -60,6 +65,7 @@ export async function findRecords(
   }
   if (query.to !== undefined) select = select.where(sql<boolean>`time < ${query.to}::timestamptz`);
   if (query.before !== undefined) select = select.where('seq', '<', query.before);
+  if (query.after !== undefined) select = select.where('seq', '>', query.after);
   if (query.user !== undefined) {
     const value = JSON.stringify(query.user);
     select = select.where(({ exists, selectFrom }) =>
@@ -74,7 +80,8 @@ export async function findRecords(
       ),
     );
   }
-  const rows = await select.orderBy('seq', 'desc').limit(query.limit).execute();
+  const order = query.oldestFirst ? 'asc' : 'desc';
+  const rows = await select.orderBy('seq', order).limit(query.limit).execute();
   return withValues(trx, tenant, rows);
 }
 
