@@ -30,6 +30,7 @@ const verbs = {
   tail: () => [['node', ...script('packages/cli/src/main.ts'), 'tail', ...args]],
   dev: () => [['node', ...script('packages/cli/src/main.ts'), 'dev', ...args]],
   bench: () => [['node', ...script('test/bench/main.ts'), ...args]],
+  fuzz: () => [['node', ...script('test/fuzz/main.ts'), ...args]],
   pack: () => [['node', ...script('scripts/tools/pack.mjs'), ...args]],
   test: () => [[bin('vitest'), 'run', ...args]],
   check: () => checkSteps(args),

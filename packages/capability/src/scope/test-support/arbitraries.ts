@@ -302,8 +302,8 @@ const wholeTests = tests
 export const testPair = fc
   .tuple(wholeTests, wholeTests, fc.nat(3), fc.nat(29))
   .map(([a, b, how, seed]) => {
-    const related = [b, { ...a, ...b }, tightenTests(a, seed), { ...tightenTests(a, seed), ...b }];
-    return [a, related[how] as WrittenTests] as const;
+    const kinds = [b, { ...a, ...b }, tightenTests(a, seed), { ...tightenTests(a, seed), ...b }];
+    return [a, kinds[how] as WrittenTests] as const;
   })
   .chain(([a, b]) =>
     fc.tuple(

@@ -12,7 +12,7 @@ export type Algebra = Pick<
  * that, by one side or one half of its premise; `far`: anything else.
  */
 export type Reached = 'hit' | 'near' | 'far';
-export const REACHED = ['hit', 'near', 'far'] as const satisfies readonly Reached[];
+const REACHED = ['hit', 'near', 'far'] as const satisfies readonly Reached[];
 
 export interface Law {
   readonly name: string;
