@@ -62,6 +62,8 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
   let raisedAtMs: number | null = null;
   /** A snapshot or `since` came from another epoch: only a head says which one is now. */
   let foreignAnswer = false;
+  /** What lies after the applied sequence is forgotten up to here: only a snapshot leads over it. */
+  let forgotten = 0;
   let sweptMs = 0;
   let epochsEnded = 0;
   let gapsBefore = 0;
@@ -81,6 +83,7 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
     certifiedMs = undefined;
     beatMs = undefined;
     putBack = false;
+    forgotten = 0;
   };
 
   const advance = (change: () => void, atMs: number | null): void => {
@@ -168,6 +171,7 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
         return false;
       }
       for (const entry of response.entries) if (entry.epoch === epoch) learn(entry, null);
+      forgotten = Math.max(forgotten, response.floor ?? 0);
       advance(() => log.raise(response.head), null);
       return true;
     },
@@ -228,7 +232,8 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
       if (epoch === undefined || tied === undefined) return { want: 'head' };
       if (foreignAnswer || doubts.stands() || doubts.asks()) return { want: 'head' };
       const applied = log.applied();
-      if (applied === undefined || log.head() - applied > MAX_SINCE) return { want: 'snapshot' };
+      const since = applied !== undefined && applied >= forgotten;
+      if (!since || log.head() - applied > MAX_SINCE) return { want: 'snapshot' };
       if (log.head() > applied) return { want: 'since', after: applied, epoch };
       const again = fresh(nowMs) ? TIE_AGAIN_MS : STALE_TIE_AGAIN_MS;
       return nowMs - tied.atMs >= again ? { want: 'head' } : null;

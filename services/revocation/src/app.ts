@@ -33,6 +33,7 @@ import { isLed } from './store/lease.ts';
 import { ensureHead } from './store/point.ts';
 import { SOURCES } from './store/positions.ts';
 import type { Tables } from './store/tables.ts';
+import { forgetOld } from './store/upkeep.ts';
 import { forgetUses } from './store/uses.ts';
 
 export const NAME = 'revocation';
@@ -40,6 +41,9 @@ export const VERSION = '0.1.0';
 
 /** Between two deletions of uses whose time of keeping is over. */
 const FORGET_EVERY_MS = 60_000;
+
+/** Between two deletions of registrations, lists and entries that say nothing any more. */
+const TIDY_EVERY_MS = 600_000;
 
 export type RevocationDeps = KitDeps & {
   /** Milliseconds of a monotonic clock. */
@@ -202,6 +206,12 @@ async function assemble(
         );
       }, FORGET_EVERY_MS);
       lifecycle.onStop('consumers', 'old uses', () => clearInterval(forgetting));
+      const tidying = setInterval(() => {
+        forgetOld(database)
+          .then(metrics.forgotten)
+          .catch((error: unknown) => log.warn({ err: error }, 'old rows could not be deleted'));
+      }, TIDY_EVERY_MS);
+      lifecycle.onStop('consumers', 'old rows', () => clearInterval(tidying));
       const spending = spender.start();
       lifecycle.onStop('consumers', 'budgets', () => spending.stop());
       outbox.start();

@@ -6,6 +6,7 @@ import type { SourceWatch } from './bus/source-watch.ts';
 import type { SpenderEvents } from './domain/spender.ts';
 import { SOURCES, type Source } from './store/positions.ts';
 import type { Tables } from './store/tables.ts';
+import type { Forgotten } from './store/upkeep.ts';
 
 /** What the service counts beside what every service counts. */
 export type FeedMetrics = Observed & {
@@ -15,6 +16,7 @@ export type FeedMetrics = Observed & {
   consumedTogether(items: number): void;
   budgets: SpenderEvents;
   usesForgotten(rows: number): void;
+  forgotten(rows: Forgotten): void;
   changed(source: Source, effect: string): void;
   quarantined(source: Source): void;
   beatRefused(source: Source): void;
@@ -56,6 +58,10 @@ export function createFeedMetrics(
   const forgotten = metrics.counter(
     `${prefix}_uses_forgotten_total`,
     'Spent uses that were deleted, long after their tokens.',
+  );
+  const tidied = metrics.counter(
+    `${prefix}_forgotten_total`,
+    'Registrations, status lists and entries that were deleted, long after their tokens.',
   );
   const changes = metrics.counter(
     `${prefix}_source_events_total`,
@@ -114,6 +120,9 @@ export function createFeedMetrics(
       settled: (outcome) => settlements.add({ outcome }),
     },
     usesForgotten: (rows) => forgotten.add({}, rows),
+    forgotten: (rows) => {
+      for (const [what, count] of Object.entries(rows)) tidied.add({ what }, count);
+    },
     checked: (outcome) => checks.add({ outcome }),
     registered: (outcome) => registrations.add({ outcome }),
     changed: (source, effect) => changes.add({ source, effect }),

@@ -13,7 +13,8 @@ const CURSOR = /^(\d{1,16})\.(\d{1,16})$/;
 
 /**
  * Everything after a sequence, oldest first and without a gap, up to one page. Asked about another
- * epoch it answers with the present one and nothing else, so that the asker begins anew.
+ * epoch it answers with the present one and nothing else, so that the asker begins anew; asked about
+ * what is forgotten, with how far that goes.
  */
 export async function since(
   trx: Trx,
@@ -24,6 +25,9 @@ export async function since(
   const { epoch, seq: head } = point;
   if (asked.epoch !== epoch || asked.after >= head) {
     return { epoch, head, entries: [], more: false };
+  }
+  if (asked.after < point.floor) {
+    return { epoch, head, entries: [], more: false, floor: point.floor };
   }
   const { entries, last } = await page(trx, tenant, point, { after: asked.after, upTo: head });
   return { epoch, head, entries, more: last !== undefined && last < head };

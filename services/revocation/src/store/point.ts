@@ -6,6 +6,8 @@ import type { Trx } from './tables.ts';
 export type Point = {
   epoch: string;
   seq: number;
+  /** Entries up to here are forgotten, but for those of keys. */
+  floor: number;
   term: number;
   /** Milliseconds of the feed's clock, not later than when `seq` was read. */
   timeMs: number;
@@ -31,7 +33,8 @@ export async function readPoint(trx: Trx, tenant: string): Promise<Point> {
     .selectFrom('epoch')
     .innerJoin('lease', (join) => join.onTrue())
     .leftJoin('head', (join) => join.on('head.tenant', '=', tenant))
-    .select(['epoch.id', 'epoch.feed_secret', 'head.seq', 'lease.term', feedMsNow.as('timeMs')])
+    .select(['epoch.id', 'epoch.feed_secret', 'head.seq', 'head.floor', 'lease.term'])
+    .select(feedMsNow.as('timeMs'))
     .orderBy('epoch.number', 'desc')
     .limit(1)
     .executeTakeFirstOrThrow();
@@ -39,6 +42,7 @@ export async function readPoint(trx: Trx, tenant: string): Promise<Point> {
   return {
     epoch: row.id,
     seq: row.seq ?? 0,
+    floor: row.floor ?? 0,
     term: row.term,
     timeMs: row.timeMs,
     tag: headTag(row.feed_secret, tenant),

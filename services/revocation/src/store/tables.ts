@@ -19,7 +19,7 @@ export type Tables = OutboxTables & {
     cluster: string | null;
   };
   /** A tenant's committed sequence. Its row lock is what puts revocations in one order. */
-  head: { tenant: string; seq: number; moved_at: Date };
+  head: { tenant: string; seq: number; moved_at: Date; floor: Generated<number> };
   revocation: {
     tenant: string;
     seq: number;
