@@ -190,6 +190,75 @@ describe('a load', () => {
     expect(await everything()).toBe(before);
   });
 
+  it('keeps the budgets of a task type as they are declared', async () => {
+    const file = 'acme/task-types/look-up.yaml';
+    const budget = { name: 'looks', per: 'user', unit: 'calls', limit: 2.5, every_seconds: 60 };
+    await load(infra, changed({ [file]: `${ACME[file]}\nbudgets: [${JSON.stringify(budget)}]\n` }));
+    const directory = createStoreDirectory(database);
+    const found = await directory.lookup('acme', { actors: [], task_type: 'look-up' });
+    const task = await directory.body('acme', found.task_type?.body as string, 'task-type');
+    expect(task.budgets).toEqual([budget]);
+    await load(infra, ACME);
+  });
+
+  // Each row goes red when its rule is taken out of `checkBudgets` or the schema.
+  it.each([
+    [
+      'twice',
+      '{ name: a, per: task, unit: calls, limit: 1 }, { name: a, per: user, unit: calls, limit: 1 }',
+      'names a twice',
+    ],
+    [
+      'of five decimals',
+      '{ name: a, per: task, unit: calls, limit: 0.00001 }',
+      'more than four decimals',
+    ],
+    ['below zero', '{ name: a, per: task, unit: calls, limit: -1 }', '/budgets/0/limit'],
+    ['for somebody else', '{ name: a, per: group, unit: calls, limit: 1 }', '/budgets/0/per'],
+    [
+      'of money without a path',
+      '{ name: a, per: task, unit: EUR, limit: 1 }',
+      'counts calls, or a path',
+    ],
+    [
+      'of calls with a path',
+      '{ name: a, per: task, unit: calls, path: amount, limit: 1 }',
+      'counts calls, or a path',
+    ],
+    [
+      'of an argument that a call may lack',
+      '{ name: a, per: task, unit: EUR, path: amount, limit: 1 }',
+      'does not require amount',
+    ],
+  ])('refuses a budget %s', async (_, budgets, why) => {
+    const file = 'acme/task-types/look-up.yaml';
+    const before = await everything();
+    await expect(
+      load(infra, changed({ [file]: `${ACME[file]}\nbudgets: [${budgets}]\n` })),
+    ).rejects.toMatchObject({ code: 'LOAD_INVALID', message: expect.stringContaining(why) });
+    expect(await everything()).toBe(before);
+  });
+
+  it('refuses a user’s or an agent’s budget that two task types declare differently', async () => {
+    const file = 'acme/task-types/look-up.yaml';
+    const text = ACME[file] as string;
+    const budget = (limit: number, per: string) =>
+      `budgets: [{ name: looks, per: ${per}, unit: calls, limit: ${limit} }]\n`;
+    const both = (limit: number, per: string) => ({
+      [file]: text + budget(1, per),
+      'acme/task-types/other.yaml': text.replace('id: look-up', 'id: other') + budget(limit, per),
+    });
+    for (const per of ['user', 'agent']) {
+      await expect(load(infra, changed(both(2, per)))).rejects.toMatchObject({
+        code: 'LOAD_INVALID',
+        message: expect.stringContaining(`says of the budget looks per ${per}`),
+      });
+      await load(infra, changed(both(1, per)));
+    }
+    await load(infra, changed(both(2, 'task')));
+    await load(infra, ACME);
+  });
+
   it('runs as a program and says what it did', async () => {
     const dir = join(infra.tmpDir, 'program');
     writeFolder(dir, { ...ACME, ...GLOBEX });

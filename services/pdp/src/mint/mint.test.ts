@@ -93,6 +93,15 @@ describe('a launch', () => {
     });
   });
 
+  it('passes on what the task type says of next actors and budgets', () => {
+    const terms = {
+      may_act: ['risk-analyst'],
+      budgets: [{ name: 'orders', per: 'user' as const, unit: 'EUR', path: 'amount', limit: 9.5 }],
+    };
+    const answer = ask({ task: { slots: buy } }, { taskType: { ...purchase, ...terms } });
+    expect(answer.task).toMatchObject(terms);
+  });
+
   it('fills slots as constraint values and as segments', () => {
     const answer = ask({ task: { slots: buy } }, { taskType: purchase });
     expect(answer.permissions).toEqual([

@@ -7,16 +7,18 @@ import {
   ScopeError,
   scope,
 } from '@remit/capability';
-import type {
-  Dimension,
-  Dimensions,
-  MintRequest,
-  MintResponse,
-  MissJson,
-  PermissionJson,
-  Reason,
-  TaskTypeBody,
-  ToolBody,
+import {
+  type AgentBody,
+  type Dimension,
+  type Dimensions,
+  FREE_TASK_TYPE,
+  type MintRequest,
+  type MintResponse,
+  type MissJson,
+  type PermissionJson,
+  type Reason,
+  type TaskTypeBody,
+  type ToolBody,
 } from '@remit/contracts';
 import type { GuardrailSet } from '../cedar/guardrails.ts';
 import { PLATFORM_POLICY } from '../cedar/platform.ts';
@@ -136,7 +138,7 @@ function decide(
   }
   const { taskType, tool } = facts;
   if (!tool) throw new Refusal('target_unknown');
-  if (!taskType || !present.actors[0]?.agent.task_types.includes(taskType.id))
+  if (!taskType || !mayStart(taskType, present.actors[0]?.agent, request))
     throw new Refusal('task_type_not_allowed', { dimension: 'task' });
 
   const ceiling = request.task.ceiling
@@ -164,6 +166,12 @@ function decide(
     : judgeWhole(context);
   dimensions.policies = 'allow';
   return { scope: granted, ceiling, taskType };
+}
+
+/** A free task is there only for agents that may start it, and has no instance to make. */
+function mayStart(taskType: TaskTypeBody, agent: AgentBody | undefined, { task }: MintRequest) {
+  if (taskType.id === FREE_TASK_TYPE) return task.ceiling !== undefined;
+  return agent?.task_types.includes(taskType.id) === true;
 }
 
 type Judging = {
@@ -329,7 +337,8 @@ function partyOf(dimensions: Dimensions): { dimension?: Dimension } {
 }
 
 function taskTerms(taskType: TaskTypeBody): NonNullable<MintResponse['task']> {
-  const { purpose, until_seconds, token_seconds, depth_max, single_use, links, may_act } = taskType;
+  const { purpose, until_seconds, token_seconds, depth_max, single_use, links, may_act, budgets } =
+    taskType;
   return {
     purpose,
     until_seconds,
@@ -338,6 +347,7 @@ function taskTerms(taskType: TaskTypeBody): NonNullable<MintResponse['task']> {
     single_use,
     links,
     ...(may_act === undefined ? {} : { may_act }),
+    ...(budgets === undefined ? {} : { budgets }),
   };
 }
 

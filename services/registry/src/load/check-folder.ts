@@ -1,5 +1,6 @@
 import { ScopeError, scope } from '@remit/capability';
 import { type PermissionJson, type Slot } from '@remit/contracts';
+import { checkBudgets } from './check-budgets.ts';
 import type { AgentEntry, TenantFolder } from './read-folder.ts';
 import type { TaskTypeFile } from './schemas.ts';
 import { loadError } from './yaml-file.ts';
@@ -71,6 +72,7 @@ export function checkFolder(folder: TenantFolder): void {
     checkTaskType(tenant, taskType);
     checkNamed(tenant, taskType, agents);
   }
+  checkBudgets(tenant, folder.taskTypes);
 }
 
 function readScope(file: string, path: string, permissions: readonly PermissionJson[]): void {

@@ -94,5 +94,6 @@ export const taskTypeFile = closed({
   single_use: Type.Optional(task.single_use),
   links: Type.Optional(task.links),
   may_act: Type.Optional(Type.Array(name, { maxItems: 16, uniqueItems: true })),
+  budgets: task.budgets,
 });
 export type TaskTypeFile = Static<typeof taskTypeFile>;
