@@ -44,7 +44,7 @@ const TOKEN = [
   'verifyCapabilitySignature',
   'verifyProof',
 ];
-const LINK = ['LinkError', 'createLink', 'readLink', 'splitChain', 'verifyChain'];
+const LINK = ['LINK_REASONS', 'LinkError', 'createLink', 'readLink', 'splitChain', 'verifyChain'];
 const DELEGATION = ['DelegationError', 'checkChild', 'checkNextActor', 'deriveChild'];
 
 it('exports exactly these names', () => {

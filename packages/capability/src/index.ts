@@ -12,6 +12,7 @@ export {
   type ChainLink,
   type ChainOptions,
   createLink,
+  LINK_REASONS,
   type LinkClaims,
   type LinkCode,
   LinkError,

@@ -1,8 +1,7 @@
-import { LinkError } from '@remit/capability/link';
+import { LINK_REASONS, LinkError } from '@remit/capability/link';
 import { ScopeError } from '@remit/capability/scope';
 import { TokenError, type TokenErrorCode } from '@remit/capability/token';
 import type { Reason } from '@remit/contracts';
-import { LINK_REASON } from './link-reason.ts';
 import type { Presented } from './presented.ts';
 
 /** The reason that a refused token, proof or operation is recorded and answered with. */
@@ -35,7 +34,7 @@ const REASON_OF: Record<TokenErrorCode, Reason> = {
 /** Maps what the capability package threw; anything unexpected is `internal`, which refuses too. */
 export function reasonOf(cause: unknown): Reason {
   if (cause instanceof TokenError) return REASON_OF[cause.code];
-  if (cause instanceof LinkError) return LINK_REASON[cause.code];
+  if (cause instanceof LinkError) return LINK_REASONS[cause.code];
   if (cause instanceof ScopeError) return 'arguments_invalid';
   return 'internal';
 }

@@ -19,6 +19,7 @@ export function issuedRecord(signed: SignedToken, trail: Trail, latencyUs: numbe
     reason: 'permitted',
     principal: capability.subject,
     ...chainOf(capability.actors),
+    ...linksOf(trail),
     client: capability.clientId,
     task: capability.task,
     audience: capability.audience,
@@ -42,11 +43,16 @@ export function issuedRecord(signed: SignedToken, trail: Trail, latencyUs: numbe
     detail: {
       grant: origin.grant,
       token_type: jkt === undefined ? 'Bearer' : 'DPoP',
-      asked: trail.requested === undefined ? 'ceiling' : 'list',
+      asked: askedFor(origin, trail),
       ...(origin.grant === 'renewal' ? { renewed: origin.from } : {}),
       ...(origin.grant === 'delegation' ? givenUpDetail(origin.givenUp) : {}),
     },
   };
+}
+
+function askedFor(origin: SignedToken['origin'], { requested }: Trail): string {
+  if (origin.grant === 'launch' && origin.free) return 'free_list';
+  return requested === undefined ? 'ceiling' : 'list';
 }
 
 /** One operation that the giver may do and the receiver may not; its values come from the scopes. */
@@ -60,6 +66,12 @@ function givenUpDetail(
     given_up: `${action} ${resource}`,
     ...(args === '{}' || args.length > MAX_DETAIL ? {} : { given_up_args: args }),
   };
+}
+
+/** The offline hops of the token that was presented. */
+function linksOf({ links = [] }: Trail): Pick<RecordInput, 'links'> {
+  if (links.length === 0) return {};
+  return { links: links.map(({ id, actor, jkt }) => ({ id, actor, jkt })) };
 }
 
 function chainOf(actors: readonly string[]) {
@@ -90,6 +102,7 @@ export function refusedRecord(
     reason,
     ...(trail.user === undefined ? {} : { principal: trail.user }),
     ...(client === undefined ? {} : { ...whoAsked(client, trail), client }),
+    ...linksOf(trail),
     ...(trail.taskId === undefined || trail.taskType === undefined
       ? {}
       : { task: { id: trail.taskId, type: trail.taskType } }),

@@ -1,3 +1,4 @@
+import { MAX_TOKEN_LENGTH } from '@remit/capability';
 import { checkKeyRegistered, type RegisteredClient } from '../client-auth/methods.ts';
 import { IssuerError } from '../error.ts';
 import { issuerUrl } from '../metadata.ts';
@@ -7,7 +8,7 @@ import { nowSeconds, type Session } from './session.ts';
 import { checkHolder, type HeldToken, verifyHeldToken } from './subject-token.ts';
 
 /**
- * Opens the access token of an exchange, for the client that holds it: signature and claims, that the
+ * Opens the access token of an exchange, a chain of links behind it included, for the client that holds it: signature and claims, that the
  * client is its current actor, that it lives, and that the client has the key that it is bound to.
  * What the token says enters the trail as soon as its signature is verified.
  * Does not check revocations: the head does, next.
@@ -15,13 +16,21 @@ import { checkHolder, type HeldToken, verifyHeldToken } from './subject-token.ts
  */
 export async function openHeldToken(session: Session, token: string): Promise<HeldToken> {
   const { deps, tenant, client, trail } = session;
+  if (token.length + (session.proof?.length ?? 0) > MAX_TOKEN_LENGTH) {
+    throw new IssuerError(
+      'SUBJECT_TOKEN_INVALID',
+      'The subject token, its links and the proof are larger than 12 KB together.',
+      { reason: 'token_too_large' },
+    );
+  }
   const held = verifyHeldToken(token, {
     issuer: issuerUrl(deps.publicUrl, tenant),
     tenant,
     keys: (kid) => deps.tokenKeys.verifyKey(tenant, kid),
   });
-  const { capability } = held;
+  const { capability, links } = held;
   trail.held = capability;
+  trail.links = links;
   trail.user = capability.subject;
   trail.audience = capability.audience;
   trail.taskId = capability.task.id;

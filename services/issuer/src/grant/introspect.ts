@@ -45,7 +45,7 @@ export async function introspect(
       reason: 'key_revoked',
     });
   }
-  if (held === undefined || revoked !== undefined) return INACTIVE;
+  if (held === undefined || held.links.length > 0 || revoked !== undefined) return INACTIVE;
   const { capability } = held;
   if (capability.audience !== server.audience) return INACTIVE;
   const rechecked = await deps.services.recheckedSince(tenant, capability.rev);

@@ -11,7 +11,8 @@ const LATE_SECONDS = 60;
 
 /**
  * Revokes a token with all its descendants for an agent that holds it or held one that it descends
- * from (RFC 7009 section 2.1; 05, What can be revoked, and by whom). The client's registered key is
+ * from (RFC 7009 section 2.1; 05, What can be revoked, and by whom); of a chain, its last link, which
+ * nobody has heard of before. The client's registered key is
  * what is proved: an agent that lost the key of its token can still give the token up. A suspended
  * agent can too, for less authority is never refused.
  * A text that is no token of this issuer, or one that has ended, is revoked already (section 2.2):
@@ -35,8 +36,9 @@ export async function revokeToken(
   }
   const held = findHeldToken(deps, tenant, form.token);
   if (held === undefined) return 'nothing';
-  const { capability } = held;
+  const { capability, links } = held;
   trail.held = capability;
+  trail.links = links;
   trail.taskId = capability.task.id;
   trail.taskType = capability.task.type;
   if (!capability.actors.includes(id)) {
@@ -46,7 +48,7 @@ export async function revokeToken(
   }
   if (capability.expiresAt + LATE_SECONDS < nowSeconds(deps)) return 'nothing';
   await deps.services.revoke(tenant, {
-    kind: 'token',
+    kind: links.length > 0 ? 'link' : 'token',
     id: capability.id,
     by: { kind: 'agent', id },
   });

@@ -1,13 +1,19 @@
 import {
   type Capability,
+  type ChainLink,
   checkIssuer,
   checkTimes,
+  LINK_REASONS,
+  LinkError,
+  type ProofAlgorithm,
   readCapability,
+  splitChain,
   type TokenAlgorithm,
   TokenError,
   type TokenErrorCode,
   type VerifyKey,
   verifyCapabilitySignature,
+  verifyChain,
 } from '@remit/capability';
 import type { Reason, TokenSubjects } from '@remit/contracts';
 import type { IssuerDeps } from '../deps.ts';
@@ -15,6 +21,8 @@ import { IssuerError } from '../error.ts';
 import { issuerUrl } from '../metadata.ts';
 
 const ALGORITHMS: readonly TokenAlgorithm[] = ['ML-DSA-65', 'ML-DSA-44', 'Ed25519'];
+/** Links are signed by the keys that proofs are made with. */
+const LINK_ALGORITHMS: readonly ProofAlgorithm[] = ['ES256', 'Ed25519'];
 
 /** Refusals with a reason of their own; the others are a malformed token. */
 const REASONS: ReadonlyMap<TokenErrorCode, Reason> = new Map([
@@ -30,22 +38,31 @@ const REASONS: ReadonlyMap<TokenErrorCode, Reason> = new Map([
   ['TTL_TOO_LONG', 'token_lifetime'],
 ]);
 
-/** A capability token that was presented. `kid` names the key that it is signed with. */
+/**
+ * A capability token that was presented, perhaps with links behind it. `kid` names the key that the
+ * token is signed with.
+ */
 export type HeldToken = {
   readonly text: string;
+  /** What token and links say together. */
   readonly capability: Capability;
+  /** Offline hops, oldest first; none for a token alone. */
+  readonly links: readonly ChainLink[];
   readonly kid: string;
+  /** The key that the token itself is bound to; undefined for bearer. */
+  readonly rootJkt: string | undefined;
 };
 
 /**
  * Verifies a capability token that comes back as subject token (RFC 8693 section 2.1).
  * Checks the signature with the keys that this tenant's issuer publishes, every claim, and that
- * issuer and tenant are these. Does not check the time, who presents it or the revocations:
+ * issuer and tenant are these; of a chain also every link, by the rules that an enforcement point
+ * applies (02, Handing on offline). Does not check the time, who presents it or the revocations:
  * {@link checkHolder}, the proof and the head are next.
  * Throws IssuerError `SUBJECT_TOKEN_INVALID` (`invalid_request`, RFC 8693 section 2.2.2).
  */
 export function verifyHeldToken(
-  token: string,
+  text: string,
   options: {
     issuer: string;
     tenant: string;
@@ -54,10 +71,13 @@ export function verifyHeldToken(
 ): HeldToken {
   const { issuer, tenant, keys } = options;
   return judged(() => {
+    const { token, links } = splitChain(text);
     const { header, payload } = verifyCapabilitySignature(token, { keys, algorithms: ALGORITHMS });
     const capability = readCapability(payload);
     checkIssuer(capability, { issuer, tenant });
-    return { text: token, capability, kid: header.kid };
+    const root = { text, kid: header.kid, rootJkt: jktOf(capability) };
+    if (links.length === 0) return { ...root, capability, links: [] };
+    return { ...root, ...verifyChain(capability, text, { algorithms: LINK_ALGORITHMS }) };
   });
 }
 
@@ -101,8 +121,8 @@ export function jktOf({ confirmation }: Pick<Capability, 'confirmation'>): strin
 }
 
 /** What of a presented token a revocation could name. */
-export function subjectsOf({ capability, kid }: HeldToken): TokenSubjects {
-  const jkt = jktOf(capability);
+export function subjectsOf({ capability, links, kid, rootJkt }: HeldToken): TokenSubjects {
+  const keys = [rootJkt, kid, ...links.map(({ jkt }) => jkt)];
   return {
     jti: capability.id,
     lineage: [...capability.lineage],
@@ -111,7 +131,7 @@ export function subjectsOf({ capability, kid }: HeldToken): TokenSubjects {
     actors: [...capability.actors],
     user: capability.subject,
     client: capability.clientId,
-    keys: jkt === undefined ? [kid] : [jkt, kid],
+    keys: [...new Set(keys.filter((key) => key !== undefined))],
   };
 }
 
@@ -119,6 +139,13 @@ function judged<T>(work: () => T): T {
   try {
     return work();
   } catch (cause) {
+    if (cause instanceof LinkError) {
+      throw new IssuerError(
+        'SUBJECT_TOKEN_INVALID',
+        `The subject token is not acceptable: ${cause.message}.`,
+        { reason: LINK_REASONS[cause.code], cause },
+      );
+    }
     if (!(cause instanceof TokenError)) throw cause;
     throw new IssuerError(
       'SUBJECT_TOKEN_INVALID',

@@ -1,4 +1,4 @@
-import type { Capability } from '@remit/capability';
+import type { Capability, ChainLink } from '@remit/capability';
 import type { PermissionJson, Rev } from '@remit/contracts';
 
 /**
@@ -16,6 +16,8 @@ export type Trail = {
   taskId?: string;
   /** The access token that was presented, its signature verified. */
   held?: Capability;
+  /** Its offline hops. */
+  links?: readonly ChainLink[];
   /** The agent that an actor token named, its signature verified. */
   nextActor?: string;
   requested?: readonly PermissionJson[];

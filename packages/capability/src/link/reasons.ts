@@ -1,8 +1,8 @@
-import type { LinkCode } from '@remit/capability/link';
 import type { Reason } from '@remit/contracts';
+import type { LinkCode } from './errors.ts';
 
-/** The reason that a refused chain is counted and answered with. */
-export const LINK_REASON: Record<LinkCode, Reason> = {
+/** The reason that a refused chain is recorded and answered with, wherever it was presented. */
+export const LINK_REASONS: Readonly<Record<LinkCode, Reason>> = Object.freeze({
   ACTOR_CYCLE: 'actor_repeated',
   CHAIN_TOO_LARGE: 'token_too_large',
   DEPTH_EXCEEDED: 'depth_exceeded',
@@ -16,4 +16,4 @@ export const LINK_REASON: Record<LinkCode, Reason> = {
   LINK_SPLICED: 'link_spliced',
   NOTHING_GIVEN_UP: 'not_narrower',
   SCOPE_WIDENING: 'link_widening',
-};
+});
