@@ -10,7 +10,7 @@ export default defineConfig({
     // Processes, not threads: a worker starts servers, and their death signal is bound to its thread.
     pool: 'forks',
     maxWorkers: 2,
-    // A given nats-server reads its configuration again for each file, and is deaf for that moment.
+    // A given nats-server goes from one test file to the next.
     fileParallelism: process.env['REMIT_TEST_INFRA'] !== 'external',
     testTimeout: 15_000,
     hookTimeout: 60_000,

@@ -8,7 +8,8 @@ const USAGE = `node infra/nats/main.ts --out DIR [--peps TENANT/PEP,...] [--siem
 
 Writes DIR/nats.json, the accounts and permissions of the bus, and one nkey seed per user below
 DIR/seeds, all 0600. Seeds that exist are kept: to add a tenant, a PEP or a SIEM, run it again with
-the longer list and send SIGHUP to nats-server; no connection is dropped.`;
+the longer list and send SIGHUP to nats-server twice: the first lets new users in, the second links
+what their accounts import. No connection is dropped.`;
 
 const { values } = parseArgs({
   options: {

@@ -274,6 +274,13 @@ test('a tenant is put on the running bus by SIGHUP, and no connection is dropped
   await revocation.publish('remit.revocation.acme', 'still here');
   await arrived(added, 'remit.revocation.initech welcome');
   await arrived(erp, 'remit.revocation.acme still here');
+  // Red when nats-server is told once only: it then knows the account, but not what it imports.
+  revocation.nc.subscribe('remit.rpc.revocation.head.*.*', {
+    queue: 'revocation',
+    callback: (_error, message) => void message.respond(message.data),
+  });
+  await revocation.nc.flush();
+  expect(await added.request('remit.rpc.revocation.head.initech.erp-9', 'heard')).toBe('heard');
   expect(before.map((connection) => connection.disconnects())).toEqual([0, 0, 0]);
   await Promise.all(before.map((connection) => connection[Symbol.asyncDispose]()));
 });

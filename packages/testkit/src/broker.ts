@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { BusMembers } from '@remit/stack';
 import type { TestServers } from './servers.ts';
 
 /** How a worker finds the servers of its run. */
@@ -16,8 +17,11 @@ export async function startBroker(servers: TestServers): Promise<Broker> {
     const [, given, what, name = ''] = (request.url ?? '').split('/');
     if (given !== secret) throw new Error('not a worker of this run');
     if (what === 'bus') return servers.bus();
-    if (what === 'attach') return servers.attachBus(decodeURIComponent(name)).then(() => ({}));
-    if (what === 'detach') return servers.detachBus(decodeURIComponent(name)).then(() => ({}));
+    if (what === 'admit') {
+      const members = JSON.parse(decodeURIComponent(name)) as BusMembers;
+      return servers.admitToBus(members).then(() => ({}));
+    }
+    if (what === 'clear') return servers.clearBus().then(() => ({}));
     if (what === 'database') return servers.database(decodeURIComponent(name));
     if (what === 'drop') return servers.dropDatabase(decodeURIComponent(name)).then(() => ({}));
     throw new Error(`the broker gives no ${what}`);
@@ -59,8 +63,8 @@ export function brokeredServers({ url, dir }: BrokerAddress): TestServers {
   return {
     dir,
     bus: () => ask('bus'),
-    attachBus: (folder) => ask(`attach/${encodeURIComponent(folder)}`),
-    detachBus: (folder) => ask(`detach/${encodeURIComponent(folder)}`),
+    admitToBus: (members) => ask(`admit/${encodeURIComponent(JSON.stringify(members))}`),
+    clearBus: () => ask('clear'),
     database: (service) => ask(`database/${encodeURIComponent(service)}`),
     dropDatabase: (name) => ask(`drop/${encodeURIComponent(name)}`),
     close: () => Promise.resolve(),

@@ -59,18 +59,24 @@ export async function startNatsContainer(options: { image: string; dir: string }
     url: `nats://${container.getHost()}:${port}`,
     port,
     async reload() {
-      const log = await container.logs({ tail: 0 });
-      const reloaded = new Promise<void>((resolve, reject) => {
-        log.on('data', (line) => {
-          if (String(line).includes('Reloaded server configuration')) resolve();
-          if (String(line).includes('Failed to reload')) reject(new Error(String(line)));
-        });
-      });
-      await container.exec(['kill', '-HUP', '1']);
-      await reloaded;
+      await hangUp();
+      await hangUp();
     },
     async stop() {
       await container.stop();
     },
   };
+
+  /** Twice for new accounts, as the stack does. */
+  async function hangUp(): Promise<void> {
+    const log = await container.logs({ tail: 0 });
+    const reloaded = new Promise<void>((resolve, reject) => {
+      log.on('data', (line) => {
+        if (String(line).includes('Reloaded server configuration')) resolve();
+        if (String(line).includes('Failed to reload')) reject(new Error(String(line)));
+      });
+    });
+    await container.exec(['kill', '-HUP', '1']);
+    await reloaded;
+  }
 }

@@ -22,7 +22,7 @@ import { brokeredServers } from './broker.ts';
 import { removeFolder } from './folders.ts';
 import { DEFAULT_MEMBERS } from './members.ts';
 import { seededKeys } from './seeded-keys.ts';
-import { once, type TestDatabase, type TestServers, testRunDir } from './servers.ts';
+import { type TestDatabase, type TestServers, testRunDir } from './servers.ts';
 
 export type TestInfraOptions = {
   /** Services that need a database. Default: none. */
@@ -184,6 +184,7 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
       },
       async addPeps(peps) {
         members = withDefaults({ ...options, peps: { ...members.peps, ...peps } });
+        if (started().dir !== join(tmpDir, 'bus')) return servers.admitToBus(members);
         await generateBus(started().dir, members);
         await started().nats.reload();
       },
@@ -198,8 +199,8 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
 
   async function startBus(wanted: TestInfraOptions, members: BusMembers): Promise<Bus> {
     const shared = await servers.bus();
+    if ('url' in shared.source) return borrowBus(shared.source.url, shared.dir, members);
     const dir = join(tmpDir, 'bus');
-    if ('url' in shared.source) return attachBus(shared.source.url, dir, members);
     // A copy, so that a test file may put more on its bus without touching anybody else's.
     cpSync(shared.dir, dir, { recursive: true });
     if (wanted.peps !== undefined || wanted.siems !== undefined) await generateBus(dir, members);
@@ -218,17 +219,15 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
     return { nats, dir };
   }
 
-  /** With users of its own, since all test files meet on this server. */
-  async function attachBus(url: string, dir: string, members: BusMembers): Promise<Bus> {
-    await generateBus(dir, members);
-    await servers.attachBus(dir);
-    const detach = once(() => servers.detachBus(dir));
-    cleanup.defer(detach);
+  /** A given server goes from file to file: it is emptied, and lets in who is missing. */
+  async function borrowBus(url: string, dir: string, members: BusMembers): Promise<Bus> {
+    await servers.admitToBus(members);
+    await servers.clearBus();
     const nats: TestNats = {
       url,
       port: Number(new URL(url).port),
-      reload: () => servers.attachBus(dir),
-      stop: detach,
+      reload: () => Promise.resolve(),
+      stop: () => Promise.reject(new Error('a given nats-server is not ours to stop')),
     };
     return { nats, dir };
   }

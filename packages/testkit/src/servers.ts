@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  type BusFiles,
+  type BusMembers,
   createSupervisor,
   type DatabaseFiles,
   ensureNatsServer,
@@ -18,7 +18,7 @@ import {
   writePidFile,
 } from '@remit/stack';
 import { removeFolder } from './folders.ts';
-import { type GivenBus, type GivenBusAddress, givenBus, RUN_PREFIX } from './given-bus.ts';
+import { type GivenBus, type GivenBusAddress, givenBus } from './given-bus.ts';
 import { DEFAULT_MEMBERS } from './members.ts';
 
 /** Where pid files of test servers lie, so that a later run ends what a killed one left. */
@@ -26,7 +26,7 @@ export const testRunDir = join(repositoryRoot, '.remit', 'run');
 
 export type TestDatabase = { name: string; url: string; ownerUrl: string };
 
-/** What a test file has its bus from: a program here, an image, or accounts on a server that runs at this URL. */
+/** What a test file has its bus from: a program here, an image, or a server that runs at this URL. */
 export type BusSource = { binary: string } | { image: string } | { url: string };
 
 /** The servers of one test run. */
@@ -35,9 +35,10 @@ export type TestServers = {
   readonly dir: string;
   /** The nats-server to start, and the folder with the production configuration of its default members. */
   bus(): Promise<{ source: BusSource; dir: string }>;
-  /** Puts the accounts of `nats.json` in a folder on the given server, or those of now in place of them. */
-  attachBus(dir: string): Promise<void>;
-  detachBus(dir: string): Promise<void>;
+  /** Lets these on the given server too. */
+  admitToBus(members: BusMembers): Promise<void>;
+  /** Deletes the streams of the given server. */
+  clearBus(): Promise<void>;
   /** A database of its own for one service, migrated. */
   database(service: string): Promise<TestDatabase>;
   dropDatabase(name: string): Promise<void>;
@@ -50,7 +51,7 @@ type Cluster = { superuserUrl(database?: string): string; close(): Promise<void>
 /** Where the servers of a run come from. */
 type Source = {
   bus(): Promise<BusSource>;
-  /** Where accounts are put on, when `bus` is a URL. */
+  /** How the server is written to, when `bus` is a URL. */
   given?(): GivenBusAddress;
   cluster(dir: string): Promise<Cluster>;
 };
@@ -65,10 +66,7 @@ const sources: Record<string, Source> = {
     cluster: async () => (await import('./containers.ts')).startPostgresContainer(),
   },
   external: {
-    bus: async () => {
-      const { url } = externalBus();
-      return { url };
-    },
+    bus: async () => ({ url: externalBus().url }),
     given: externalBus,
     cluster: () => Promise.resolve(externalCluster(process.env['REMIT_TEST_POSTGRES_URL'])),
   },
@@ -135,21 +133,21 @@ function serversFrom(source: Source): TestServers {
   const forget = writePidFile(testRunDir, { name: 'test-run', pid: process.pid, folders: [dir] });
   const swept = sweep(testRunDir);
   // A server that is not ours alone may hold the databases of another run.
-  const prefix = `${RUN_PREFIX}${randomBytes(4).toString('hex')}`;
+  const prefix = `remit_test_${randomBytes(4).toString('hex')}`;
   const made = new Set<string>();
-
-  const bus = once(async () => {
-    await swept;
-    const [server]: [BusSource, BusFiles] = await Promise.all([
-      source.bus(),
-      generateBus(join(dir, 'bus'), DEFAULT_MEMBERS),
-    ]);
-    return { source: server, dir: join(dir, 'bus') };
-  });
 
   const given = once(async (): Promise<GivenBus> => {
     if (!source.given) throw new Error('the nats-server of a test file is its own');
-    return givenBus(source.given(), prefix);
+    return givenBus(source.given());
+  });
+
+  const bus = once(async () => {
+    await swept;
+    const from = await source.bus();
+    const folder = source.given?.().dir ?? join(dir, 'bus');
+    if (source.given) await (await given()).admit(DEFAULT_MEMBERS);
+    else await generateBus(folder, DEFAULT_MEMBERS);
+    return { source: from, dir: folder };
   });
 
   let opened: Cluster | undefined;
@@ -197,8 +195,8 @@ function serversFrom(source: Source): TestServers {
   return {
     dir,
     bus,
-    attachBus: async (folder) => (await given()).attach(folder),
-    detachBus: async (folder) => (await given()).detach(folder),
+    admitToBus: async (members) => (await given()).admit(members),
+    clearBus: async () => (await given()).clear(),
     async database(service) {
       const from = await template(service);
       const name = `${prefix}_${++databases}_${service}`;
@@ -219,8 +217,7 @@ function serversFrom(source: Source): TestServers {
   };
 }
 
-/** Does it when first asked, and gives the same answer from then on. */
-export function once<T>(make: () => Promise<T>): () => Promise<T> {
+function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {
     made ??= make();
