@@ -36,7 +36,7 @@ afterEach(() => cleanup.disposeAsync());
 
 const newSigner = (): Signer => {
   const { privateKey } = generateKeyPairSync('ed25519');
-  return createSigner({ keys: [privateKey.export({ format: 'jwk' }) as never] });
+  return createSigner({ keys: [privateKey.export({ format: 'jwk' })] });
 };
 const announcement = (of: Signer, by: Signer, over: object = {}): string =>
   by.sign(

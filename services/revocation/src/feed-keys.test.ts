@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 
 const newKey = (): PrivateJwk =>
-  generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }) as PrivateJwk;
+  generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
 
 /** The service with this signer file, and everything on its shard by what verifies it. */
 async function startWith(keys: readonly PrivateJwk[], everKeys: readonly PrivateJwk[]) {
