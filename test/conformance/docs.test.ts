@@ -8,6 +8,7 @@ import { renderDeploy } from './settings-doc.ts';
 import { renderSubjects } from './subjects-doc.ts';
 
 const root = join(import.meta.dirname, '../..');
+const PAGES = ['*.md', 'docs/**/*.md', 'packages/*/README.md'];
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
 
 describe('the documents', () => {
@@ -50,7 +51,7 @@ describe('the documents', () => {
   });
 
   it('link only to files that are there', () => {
-    const broken = globSync(['*.md', 'docs/**/*.md'], { cwd: root }).flatMap((file) =>
+    const broken = globSync(PAGES, { cwd: root }).flatMap((file) =>
       [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
         .map(([, target = '']) => join(dirname(file), target))
         .filter((target) => !existsSync(join(root, target)))
@@ -60,7 +61,7 @@ describe('the documents', () => {
   });
 
   it('link only to sections that are there', () => {
-    const broken = globSync(['*.md', 'docs/**/*.md'], { cwd: root }).flatMap((file) =>
+    const broken = globSync(PAGES, { cwd: root }).flatMap((file) =>
       [...read(file).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)]
         .filter(([, target = '', section = '']) => {
           const text = read(target === '' ? file : join(dirname(file), target));
