@@ -65,6 +65,7 @@ export {
   type EnvelopePayload,
   envelopeBody,
   envelopePayload,
+  FREE_TASK_TYPE,
   type LookupRequest,
   type LookupResponse,
   lookupRequest,

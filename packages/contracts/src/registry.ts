@@ -130,6 +130,12 @@ export const taskTypeBody = closed({
 });
 export type TaskTypeBody = Static<typeof taskTypeBody>;
 
+/**
+ * The type of a task that was started from a free list of permissions, by an agent with `free_tasks`.
+ * No task type of the registry can be called so.
+ */
+export const FREE_TASK_TYPE = 'remit:free';
+
 /** How a guardrail reads an argument: an integer, an exact decimal, text, a truth value, a set of texts. */
 export const argType = oneOf('long', 'decimal', 'string', 'boolean', 'strings');
 export type ArgType = Static<typeof argType>;

@@ -27,6 +27,11 @@ export type TokenKeys = {
    * `SIGNING_KEY_UNUSABLE` when the tenant has no such key.
    */
   signer(tenant: string, algorithm: SigningAlgorithm): Signer;
+  /**
+   * Takes a revoked key out for the life of the process, also when a later file has it: it is not
+   * published, signs nothing and verifies nothing. The next key for its algorithm signs at once.
+   */
+  distrust(tenant: string, kid: string): void;
   /** A published key of a tenant, to verify what it signed; undefined for one that is not published. */
   verifyKey(tenant: string, kid: string): VerifyKey | undefined;
   /** Puts the keys of another file in the place of these; an unusable one changes nothing. */
@@ -37,18 +42,20 @@ export type TokenKeys = {
  * Reads a token key file, `{ "<tenant>": { "keys": [privateJwk, …] } }`. Per tenant and algorithm the
  * first key signs; all are published. So a key is rotated in three steps: the next one is added
  * behind the present one and published; the two change places; the old one goes after its tokens'
- * life.
+ * life. A next key that stands ready is also what signs when the present one is revoked.
  * Throws IssuerError `CONFIG_INVALID` for another form, a key of another kind, a `kid` that is not
  * the key's thumbprint, or a key that stands twice: tenants do not share keys.
  */
 export function createTokenKeys(file: unknown): TokenKeys {
   let signers = readFile(file);
   let verifyKeys = importPublished(signers);
+  // By kid alone: a key belongs to one tenant.
+  const distrusted = new Set<string>();
   return {
     tenants: () => [...signers.keys()],
     published: (tenant) => {
       const own = signers.get(tenant);
-      return own && { keys: own.map(publicJwk) };
+      return own && { keys: own.filter(({ kid }) => !distrusted.has(kid)).map(publicJwk) };
     },
     signer: (tenant, algorithm) => {
       const own = signers.get(tenant);
@@ -57,13 +64,19 @@ export function createTokenKeys(file: unknown): TokenKeys {
           reason: 'tenant_unknown',
         });
       }
-      const found = own.find(({ alg }) => alg === algorithm);
+      const fitting = own.filter(({ alg }) => alg === algorithm);
+      const found = fitting.find(({ kid }) => !distrusted.has(kid));
       if (found) return found;
-      throw new IssuerError('SIGNING_KEY_UNUSABLE', `The tenant has no ${algorithm} key.`, {
-        reason: 'internal',
+      const what = fitting.length > 0 ? `${algorithm} key that is not revoked` : `${algorithm} key`;
+      throw new IssuerError('SIGNING_KEY_UNUSABLE', `The tenant has no ${what}.`, {
+        reason: fitting.length > 0 ? 'key_revoked' : 'internal',
       });
     },
-    verifyKey: (tenant, kid) => verifyKeys.get(tenant)?.get(kid),
+    distrust: (tenant, kid) => {
+      if (signers.get(tenant)?.some((signer) => signer.kid === kid)) distrusted.add(kid);
+    },
+    verifyKey: (tenant, kid) =>
+      distrusted.has(kid) ? undefined : verifyKeys.get(tenant)?.get(kid),
     replace: (next) => {
       signers = readFile(next);
       verifyKeys = importPublished(signers);

@@ -85,8 +85,8 @@ export async function delegate(session: Session, asked: DelegationRequest): Prom
   const nextActor = await openActorToken(session, asked.actorToken);
   checkHop(parent, nextActor, nowSeconds(deps));
 
-  const signer = deps.tokenKeys.signer(tenant, nextActor.agent.signing_alg);
-  const rev = await readHead(session, { signer, held, nextActor });
+  const { signing_alg: algorithm } = nextActor.agent;
+  const { rev, signer } = await readHead(session, { algorithm, held, nextActor });
   trail.rev = rev;
 
   const actors = [...parent.actors, nextActor.agent.id];

@@ -3,6 +3,7 @@ import {
   ContractError,
   closed,
   conform,
+  FREE_TASK_TYPE,
   type JsonObject,
   type JsonValue,
   type PermissionJson,
@@ -12,6 +13,7 @@ import {
 import { type Static, Type } from 'typebox';
 import { IssuerError } from '../error.ts';
 import { DETAIL_TYPES } from './names.ts';
+import { type TaskLimits, taskLimits } from './terms.ts';
 
 const LIMITS = { maxLength: 32_768, maxDepth: 12 };
 const MAX_REQUESTED = 64;
@@ -25,6 +27,7 @@ const taskDetail = closed({
     { additionalProperties: false, maxProperties: 32 },
   ),
   narrow: Type.Optional(Type.Boolean()),
+  limits: Type.Optional(taskLimits),
 });
 
 /** What a client asks a task to be. */
@@ -34,11 +37,13 @@ export type RequestedTask = {
   /** The list that the client wrote, in its order; absent when it asks for the whole ceiling. */
   readonly requested: PermissionJson[] | undefined;
   readonly narrow: boolean;
+  /** Less than the task type says of the task. */
+  readonly limits: TaskLimits | undefined;
 };
 
 /**
- * Reads `authorization_details` of a launch (RFC 9396 sections 2 and 6): a JSON array with exactly
- * one object of the task type and any number of permissions.
+ * Reads `authorization_details` of a launch (RFC 9396 sections 2 and 6): a JSON array with one object
+ * of the task type and any number of permissions, or with permissions alone for a free task.
  * Refuses every unknown type, unknown member, wrong type and missing member, duplicate member names,
  * and `narrow` without a list to narrow. Does not know whether task type and slots exist: that is
  * the registry's and the pdp's to say.
@@ -46,12 +51,21 @@ export type RequestedTask = {
  */
 export function parseDetails(json: string): RequestedTask {
   const { tasks, requested } = sortDetails(json);
-  const [task] = tasks;
-  if (!task || tasks.length !== 1) throw invalid(`Exactly one ${DETAIL_TYPES.task} is needed.`);
-  const { task_type: taskType, slots, narrow = false } = readTask(task);
+  const [task, ...more] = tasks;
+  if (more.length > 0) throw invalid(`One ${DETAIL_TYPES.task} is enough.`);
+  if (!task) return freeTask(requested);
+  const { task_type: taskType, slots, narrow = false, limits } = readTask(task);
   if (narrow && requested.length === 0) throw invalid('narrow needs a list of permissions.');
   checkPermissions(requested);
-  return { taskType, slots, requested: requested.length > 0 ? requested : undefined, narrow };
+  const list = requested.length > 0 ? requested : undefined;
+  return { taskType, slots, requested: list, narrow, limits };
+}
+
+/** A list of permissions alone: for clients that the registry lets start such tasks. */
+function freeTask(requested: PermissionJson[]): RequestedTask {
+  if (requested.length === 0) throw invalid(`A ${DETAIL_TYPES.task} is needed.`);
+  checkPermissions(requested);
+  return { taskType: FREE_TASK_TYPE, slots: {}, requested, narrow: false, limits: undefined };
 }
 
 /**

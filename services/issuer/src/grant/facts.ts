@@ -1,4 +1,4 @@
-import type { LookupResponse } from '@remit/contracts';
+import { FREE_TASK_TYPE, type LookupResponse } from '@remit/contracts';
 import type { Directory } from '@remit/service-kit';
 import type { RegisteredClient } from '../client-auth/methods.ts';
 import { IssuerError } from '../error.ts';
@@ -56,7 +56,7 @@ export async function lookUpLaunch(
   const found = await directory.lookup(tenant, {
     actors: [clientId],
     user: { iss: user.iss, sub: user.sub },
-    task_type: taskType,
+    ...(taskType === FREE_TASK_TYPE ? {} : { task_type: taskType }),
     audience: resource,
   });
   const client = (await readAgents(directory, tenant, found)).get(clientId);
@@ -76,7 +76,10 @@ export async function lookUpLaunch(
  */
 export function checkLaunch(facts: LaunchFacts, taskType: string): void {
   if (!facts.user.active) throw noUser('user_inactive');
-  if (!facts.client.agent.task_types.includes(taskType) || !facts.taskTypeKnown) {
+  const { free_tasks: free, task_types: own } = facts.client.agent;
+  const allowed =
+    taskType === FREE_TASK_TYPE ? free : own.includes(taskType) && facts.taskTypeKnown;
+  if (!allowed) {
     throw new IssuerError('DETAILS_REFUSED', 'The client may not start this task type.', {
       reason: 'task_type_not_allowed',
       dimension: 'task',

@@ -40,6 +40,7 @@ export async function introspect(
     tasks: [],
     keys: [server.keyThumbprint],
   });
+  if (revoked?.kind === 'key') deps.tokenKeys.distrust(tenant, revoked.id);
   if (revoked?.kind === 'key' && revoked.id === server.keyThumbprint) {
     throw new IssuerError('CLIENT_UNAUTHENTICATED', "The client's key is revoked.", {
       reason: 'key_revoked',

@@ -5,7 +5,7 @@ import {
   type Operation,
   type Signer,
 } from '@remit/capability';
-import type { RegisterRequest } from '@remit/contracts';
+import type { BudgetRegistration, RegisterRequest } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
 import type { AllowedDecision } from './decision.ts';
 import type { Session } from './session.ts';
@@ -14,7 +14,8 @@ import { signToken } from './token.ts';
 
 /** By what a token came to be, for its record and its answer. */
 export type Origin =
-  | { readonly grant: 'launch' }
+  /** `free`: from a list of permissions instead of a task type. */
+  | { readonly grant: 'launch'; readonly free: boolean }
   /** `from`: id of the first token that was presented. */
   | { readonly grant: 'renewal'; readonly from: string }
   /** `givenUp`: what the parent admits and the child refuses; undefined where nothing had to be. */
@@ -37,12 +38,14 @@ const PROOF_ROOM = 1_024;
 
 /**
  * Registers a token before it is signed: one that exists can be revoked and has its status index.
- * The revocation service is told what a revocation could name: ids and thumbprints, never the token.
+ * The revocation service is told what a revocation could name: ids and thumbprints, never the token;
+ * and with a first token what its budgets are.
  */
 export async function registerToken(
   { deps, tenant }: Pick<Session, 'deps' | 'tenant'>,
   made: NewCapability,
   { kid }: Pick<Signer, 'kid'>,
+  budgets: readonly BudgetRegistration[] = [],
 ): Promise<Capability> {
   const jkt = jktOf(made);
   const registration: RegisterRequest = {
@@ -55,6 +58,7 @@ export async function registerToken(
     client: made.clientId,
     keys: jkt === undefined ? [kid] : [jkt, kid],
     exp: made.expiresAt,
+    ...(budgets.length > 0 ? { budgets: [...budgets] } : {}),
   };
   return { ...made, status: await deps.services.register(tenant, registration) };
 }

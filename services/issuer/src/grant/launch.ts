@@ -1,13 +1,17 @@
+import { FREE_TASK_TYPE } from '@remit/contracts';
 import { checkActive, checkKeyRegistered } from '../client-auth/methods.ts';
 import { issuerUrl } from '../metadata.ts';
+import { budgetsOf } from './budgets.ts';
 import { type AllowedDecision, requireAllowed } from './decision.ts';
 import type { LaunchRequest } from './exchange-request.ts';
 import { checkLaunch, lookUpLaunch } from './facts.ts';
 import { readHead } from './head.ts';
 import { checkIdp, checkLauncher, verifyIdToken } from './id-token.ts';
 import { registerToken, type SignedToken, signRegistered } from './issue.ts';
+import { nextActors } from './next-actors.ts';
 import { checkBinding, verifyTokenProof } from './proof.ts';
 import { nowSeconds, type Session } from './session.ts';
+import { limitedTerms } from './terms.ts';
 import { firstToken, type TokenFacts, taskUntil } from './token.ts';
 
 /**
@@ -27,8 +31,8 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
     nowSeconds: nowSeconds(deps),
   });
 
-  const signer = deps.tokenKeys.signer(tenant, client.agent.signing_alg);
-  const rev = await readHead(session, { signer, jkt });
+  const { signing_alg: algorithm } = client.agent;
+  const { rev, signer } = await readHead(session, { algorithm, jkt });
   trail.rev = rev;
 
   const facts = await lookUpLaunch(deps.services.directory, tenant, {
@@ -48,6 +52,15 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
   const task = { id: `task_${deps.randomId()}`, type: asked.task.taskType };
   trail.taskId = task.id;
   const decision = await decide(session, { launch: asked, user: facts.user.id, task });
+  const terms = limitedTerms(decision, asked.task.limits);
+  const mayAct = await nextActors(session, terms.may_act, {
+    actors: [client.agent.id],
+    user: facts.user.id,
+    client: client.agent.id,
+    audience: asked.resource,
+    task,
+    permissions: decision.permissions,
+  });
   const made: TokenFacts = {
     issuer: issuerUrl(deps.publicUrl, tenant),
     tenant,
@@ -57,22 +70,25 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
     task,
     jkt,
     rev,
-    decision,
+    decision: { ...decision, task: terms },
+    mayAct,
     nowSeconds: nowSeconds(deps),
     randomId: deps.randomId,
   };
   const taskUntilSeconds = taskUntil(made);
-  const capability = await registerToken(session, firstToken(made), signer);
+  const spenders = { taskId: task.id, agent: made.agent, user: made.user };
+  const { registrations } = budgetsOf(decision, spenders, taskUntilSeconds);
+  const capability = await registerToken(session, firstToken(made), signer, registrations);
   await deps.tasks.insert(tenant, {
     ...task,
     user: facts.user.id,
     originAgent: client.agent.id,
     jkt,
     ceiling: decision.ceiling,
-    purpose: decision.task.purpose,
+    purpose: terms.purpose,
     untilSeconds: taskUntilSeconds,
   });
-  const origin = { grant: 'launch' } as const;
+  const origin = { grant: 'launch', free: task.type === FREE_TASK_TYPE } as const;
   return signRegistered(capability, { signer, decision, taskUntilSeconds, origin });
 }
 
@@ -86,7 +102,12 @@ function decide(
     user: asked.user,
     client: client.agent.id,
     audience: asked.launch.resource,
-    task: { ...asked.task, slots },
+    // A free task has no type to make an instance of: the list is its ceiling.
+    task: {
+      ...asked.task,
+      slots,
+      ...(asked.task.type === FREE_TASK_TYPE && requested ? { ceiling: requested } : {}),
+    },
     ...(requested === undefined ? {} : { requested }),
     narrow,
   });

@@ -1,12 +1,14 @@
-import { type Capability, type NewCapability, scope } from '@remit/capability';
+import { type Capability, type NewCapability, type NextActor, scope } from '@remit/capability';
 import type { Rev } from '@remit/contracts';
 import { IssuerError } from '../error.ts';
 import type { StoredTask } from '../store/tasks.ts';
+import { budgetsOf, hasBudgets } from './budgets.ts';
 import { type AllowedDecision, requireAllowed } from './decision.ts';
 import type { RenewalRequest } from './exchange-request.ts';
 import { readHead } from './head.ts';
 import { lookUpActors, openHeldToken } from './held.ts';
 import { registerToken, type SignedToken, signRegistered } from './issue.ts';
+import { nextActors } from './next-actors.ts';
 import { checkBinding } from './proof.ts';
 import { nowSeconds, type Session } from './session.ts';
 import { jktOf } from './subject-token.ts';
@@ -29,8 +31,8 @@ export async function renew(session: Session, asked: RenewalRequest): Promise<Si
   const task = requireRenewable(first, await deps.tasks.find(tenant, first.task.id));
   checkRunning(task, nowSeconds(deps));
 
-  const signer = deps.tokenKeys.signer(tenant, client.agent.signing_alg);
-  const rev = await readHead(session, { signer, jkt, held });
+  const { signing_alg: algorithm } = client.agent;
+  const { rev, signer } = await readHead(session, { algorithm, jkt, held });
   trail.rev = rev;
 
   const [own] = await lookUpActors(session, [client.agent.id]);
@@ -44,8 +46,21 @@ export async function renew(session: Session, asked: RenewalRequest): Promise<Si
     ...(asked.requested === undefined ? {} : { requested: asked.requested }),
     narrow: false,
   });
-  const made = nextFirstToken(session, { first, task, audience, rev, decision });
-  const capability = await registerToken(session, made, signer);
+  const mayAct = await nextActors(session, namesNow(first, decision.task.may_act), {
+    actors: [client.agent.id],
+    user: task.user,
+    client: client.agent.id,
+    audience,
+    task,
+    permissions: decision.permissions,
+  });
+  const made = nextFirstToken(session, { first, task, audience, rev, decision, mayAct });
+  const spenders = { taskId: task.id, agent: task.originAgent, user: task.user };
+  const budgets = budgetsOf(decision, spenders, task.untilSeconds);
+  if (!hasBudgets(first.budgets, budgets.claims)) {
+    throw notRenewable('The task type has other budgets by now; start the task again.', decision);
+  }
+  const capability = await registerToken(session, made, signer, budgets.registrations);
   return signRegistered(capability, {
     signer,
     decision,
@@ -77,6 +92,16 @@ function checkRunning({ untilSeconds }: StoredTask, now: number): void {
   throw new IssuerError('SUBJECT_TOKEN_INVALID', 'The task has ended.', { reason: 'task_over' });
 }
 
+/** Whom the token that is renewed and the task type both let be named; undefined for anybody. */
+function namesNow(
+  { mayAct }: Capability,
+  allowed: readonly string[] | undefined,
+): readonly string[] | undefined {
+  if (mayAct === undefined) return allowed;
+  const before = [...new Set(mayAct.map(({ sub }) => sub))];
+  return before.filter((name) => allowed?.includes(name) ?? true);
+}
+
 /**
  * The claims of the next first token. What the task type says by now counts where it is stricter; a
  * use id that the task was not started with cannot be added, since its first token is out without it.
@@ -89,9 +114,10 @@ function nextFirstToken(
     audience: string;
     rev: Rev;
     decision: AllowedDecision;
+    mayAct: readonly NextActor[] | undefined;
   },
 ): NewCapability {
-  const { first, task, audience, rev, decision } = made;
+  const { first, task, audience, rev, decision, mayAct } = made;
   const { depth_max: depthMax, links, single_use: singleUse } = decision.task;
   const now = nowSeconds(deps);
   checkRunning(task, now);
@@ -111,6 +137,7 @@ function nextFirstToken(
     rev,
     policy: { version: decision.policy_version, decision: decision.id },
     links: first.links && links,
+    ...(mayAct === undefined ? {} : { mayAct }),
   };
 }
 

@@ -2,10 +2,12 @@ import {
   type Capability,
   capabilityPayload,
   type NewCapability,
+  type NextActor,
   type Signer,
   scope,
 } from '@remit/capability';
 import type { Rev } from '@remit/contracts';
+import { budgetsOf } from './budgets.ts';
 import type { AllowedDecision } from './decision.ts';
 
 /** What a first token is made of: who asked, what was decided, under which head. */
@@ -20,7 +22,10 @@ export type TokenFacts = {
   readonly jkt: string | undefined;
   /** The head that was read before the decision was asked for. */
   readonly rev: Rev;
+  /** With the terms of the task as they were asked for. */
   readonly decision: AllowedDecision;
+  /** Who may be named next; undefined for anybody. */
+  readonly mayAct: readonly NextActor[] | undefined;
   readonly nowSeconds: number;
   /** 128 random bits as base64url, new at every call. */
   readonly randomId: () => string;
@@ -37,8 +42,10 @@ export function taskUntil({ decision, nowSeconds }: TokenFacts): number {
  * the end of the task. `links` needs a key that signs them, so a bearer token has none.
  */
 export function firstToken(facts: TokenFacts): NewCapability {
-  const { decision, nowSeconds, jkt, randomId } = facts;
+  const { decision, nowSeconds, jkt, randomId, agent, user } = facts;
   const { task } = decision;
+  const spenders = { taskId: facts.task.id, agent, user };
+  const budgets = budgetsOf(decision, spenders, taskUntil(facts)).claims;
   return {
     issuer: facts.issuer,
     audience: facts.audience,
@@ -58,7 +65,9 @@ export function firstToken(facts: TokenFacts): NewCapability {
     policy: { version: decision.policy_version, decision: decision.id },
     links: task.links && jkt !== undefined,
     ...(jkt === undefined ? {} : { confirmation: { jkt } }),
+    ...(facts.mayAct === undefined ? {} : { mayAct: facts.mayAct }),
     ...(task.single_use ? { singleUse: randomId() } : {}),
+    ...(budgets.length > 0 ? { budgets } : {}),
   };
 }
 

@@ -159,13 +159,13 @@ describe('a request of an authenticated client', () => {
       'no task',
       details(),
       'invalid_authorization_details',
-      'Exactly one urn:remit:task:1 is needed.',
+      'A urn:remit:task:1 is needed.',
     ],
     [
       'two tasks',
       details(DETAILS[0], DETAILS[0]),
       'invalid_authorization_details',
-      'Exactly one urn:remit:task:1 is needed.',
+      'One urn:remit:task:1 is enough.',
     ],
     [
       'an unknown type',

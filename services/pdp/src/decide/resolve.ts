@@ -1,9 +1,17 @@
 import { BusError, type Verifier } from '@remit/bus';
 import type { Scope } from '@remit/capability';
-import type { AgentBody, EnvelopeBody, LookupResponse, RoleBody, UserBody } from '@remit/contracts';
+import {
+  type AgentBody,
+  type EnvelopeBody,
+  FREE_TASK_TYPE,
+  type LookupResponse,
+  type RoleBody,
+  type UserBody,
+} from '@remit/contracts';
 import { type Directory, type Logger, openEnvelope, ServiceError } from '@remit/service-kit';
 import { PdpError } from '../errors.ts';
 import { type ActorFacts, type RegistryFacts, registryScope, type UserFacts } from './facts.ts';
+import { freeTask } from './free-task.ts';
 
 /** Whom and what a decision is about. A user or task type that is left out is not there. */
 export type Parties = {
@@ -109,7 +117,7 @@ export function createResolver(options: {
     const answer = await directory.lookup(tenant, {
       actors: [...new Set(actors)],
       ...(user === undefined ? {} : { user: { id: user } }),
-      ...(taskType === undefined ? {} : { task_type: taskType }),
+      ...(taskType === undefined || taskType === FREE_TASK_TYPE ? {} : { task_type: taskType }),
       ...(audience === undefined ? {} : { audience }),
     });
     const byId = new Map(answer.actors.map((found) => [found.id, found]));
@@ -124,7 +132,7 @@ export function createResolver(options: {
       tenantActive: answer.tenant.status === 'active',
       actors: actorList,
       user: userFound,
-      taskType: type?.id === taskType ? type : undefined,
+      taskType: type?.id === taskType ? type : freeTask(taskType, actorList[0]?.agent),
       tool: tool?.audience === audience ? tool : undefined,
     };
   };
