@@ -129,6 +129,10 @@ describe('a constraint', () => {
       expect(value(hosts, bad), bad).toBe(false);
     }
     expect(() => box({ v: { hosts: ['*.0.0.1'] } })).toThrow(/not a host/);
+    // Longer authorities could cost the parser the square of their length.
+    const below = (length: number) => `https://${'a.'.repeat((length - 12) / 2)}corp.example/`;
+    expect(value({ hosts: ['*.corp.example'] }, below(320))).toBe(true);
+    expect(value({ hosts: ['*.corp.example'] }, below(322))).toBe(false);
   });
 
   it.each([

@@ -9,8 +9,9 @@ export interface HostPattern {
 const LABEL = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$/;
 const LOCAL = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+$/;
 // The authority of a URL in printable ASCII, without `\`, `@` and `%`, where parsers disagree, or
-// with letters that the parser maps to an ASCII host.
-const URL_START = /^https:\/\/[^\s\p{Cc}\\@%/?#]+(?:[/?#]|$)/iu;
+// with letters that the parser maps to an ASCII host. No host that resolves is longer than this, and
+// for many different letters the parser takes the square of their number (punycode).
+const URL_START = /^https:\/\/[^\s\p{Cc}\\@%/?#]{1,320}(?:[/?#]|$)/iu;
 
 function isHostName(text: string): boolean {
   if (text.length > 253) return false;

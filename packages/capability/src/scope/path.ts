@@ -39,24 +39,43 @@ export function reach(args: Args, path: ArgPath): 'all' | 'object' | 'nothing' {
   return args.some((arg) => covers(path, arg)) ? 'object' : 'nothing';
 }
 
+/** Whether a path or one that it lies below is listed: its ancestors are few, the list may be long. */
+function coveredBy(list: ReadonlySet<string>, { text }: ArgPath): boolean {
+  return list.has(text) || belowOne(list, text);
+}
+
+function belowOne(list: ReadonlySet<string>, text: string): boolean {
+  for (let dot = text.indexOf('.'); dot !== -1; dot = text.indexOf('.', dot + 1)) {
+    if (list.has(text.slice(0, dot))) return true;
+  }
+  return false;
+}
+
+const textsOf = (args: readonly ArgPath[]): ReadonlySet<string> =>
+  new Set(args.map(({ text }) => text));
+
 export function argsWithin(inner: Args, outer: Args): boolean {
   if (outer === 'any') return true;
-  return inner !== 'any' && inner.every((arg) => outer.some((cover) => covers(cover, arg)));
+  if (inner === 'any') return false;
+  const covering = textsOf(outer);
+  return inner.every((arg) => coveredBy(covering, arg));
 }
 
 /** Without paths that another covers. */
 export function reduceArgs(args: readonly ArgPath[]): readonly ArgPath[] {
-  const unique = [...new Map(args.map((arg) => [arg.text, arg])).values()];
-  return unique.filter((arg) => !unique.some((other) => other !== arg && covers(other, arg)));
+  const unique = new Map(args.map((arg) => [arg.text, arg]));
+  const listed = textsOf(args);
+  return [...unique.values()].filter(({ text }) => !belowOne(listed, text));
 }
 
 /** The deeper of two paths wherever one covers the other. */
 export function meetArgs(a: Args, b: Args): Args {
   if (a === 'any') return b;
   if (b === 'any') return a;
+  const [ofA, ofB] = [textsOf(a), textsOf(b)];
   return reduceArgs([
-    ...a.filter((arg) => b.some((cover) => covers(cover, arg))),
-    ...b.filter((arg) => a.some((cover) => covers(cover, arg))),
+    ...a.filter((arg) => coveredBy(ofB, arg)),
+    ...b.filter((arg) => coveredBy(ofA, arg)),
   ]);
 }
 

@@ -4,7 +4,7 @@ export const ARGUMENTS: readonly Mutant[] = [
   {
     name: 'the cover of args is ignored',
     file: 'path.ts',
-    from: "return inner !== 'any' && inner.every((arg) => outer.some((cover) => covers(cover, arg)));",
+    from: 'return inner.every((arg) => coveredBy(covering, arg));',
     to: 'return true;',
     laws: ['within-sound', 'meet-greatest', 'normal-form', 'narrower'],
   },
@@ -18,15 +18,15 @@ export const ARGUMENTS: readonly Mutant[] = [
   {
     name: 'args meet in the paths of one side',
     file: 'path.ts',
-    from: '    ...b.filter((arg) => a.some((cover) => covers(cover, arg))),\n',
+    from: '    ...b.filter((arg) => coveredBy(ofA, arg)),\n',
     to: '',
     laws: ['meet-exact-related', 'meet-order-free', 'meet-greatest'],
   },
   {
     name: 'args meet in the wider path',
     file: 'path.ts',
-    from: '...a.filter((arg) => b.some((cover) => covers(cover, arg))),',
-    to: '...a.filter((arg) => b.some((cover) => covers(cover, arg) || covers(arg, cover))),',
+    from: '...a.filter((arg) => coveredBy(ofB, arg)),',
+    to: '...a.filter((arg) => coveredBy(ofB, arg) || b.some((other) => covers(arg, other))),',
     laws: ['meet-exact-beside', 'meet-lower-bound', 'meet-order-free'],
   },
   {
