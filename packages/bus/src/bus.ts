@@ -1,6 +1,7 @@
 import type { RpcMethod, RpcRequest, RpcResponse, StreamDeclaration } from '@remit/contracts';
 import { type CallOptions, createCaller } from './call.ts';
 import { type ConsumeOptions, type Consumption, consume, type StreamMessage } from './consume.ts';
+import { createDeclarations } from './declarations.ts';
 import { BusError } from './error.ts';
 import { type BusStatus, type ConnectOptions, type Link, openLink } from './link.ts';
 import { type MicroOptions, respondToMicro } from './micro.ts';
@@ -71,7 +72,8 @@ export type Bus = {
   ): Promise<RecordAck>;
 
   /**
-   * Creates a stream or brings it to its declaration, then reads it back. Only for its owner.
+   * Creates a stream or brings it to its declaration, then reads it back. Only for its owner. Repeated
+   * after every reconnect: a server may have lost its store.
    * Throws BusError `STREAM_MISMATCH` naming what still differs, `STREAM_UNAVAILABLE` without answer.
    */
   ensureStream(declared: StreamDeclaration, options?: StreamOptions): Promise<void>;
@@ -111,6 +113,7 @@ export type Bus = {
 export async function connectBus(options: ConnectOptions): Promise<Bus> {
   const link = await openLink(options);
   const caller = createCaller(link);
+  const declarations = createDeclarations(link);
   const served = new Set<Served>();
   const consumptions = new Set<Consumption>();
 
@@ -140,9 +143,14 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
     publish: (subject, bytes) => publish(link, subject, bytes),
     publishRecord: (subject, bytes, msgId, publishOptions) =>
       publishRecord(link, subject, bytes, msgId, publishOptions),
-    ensureStream: (declared, streamOptions) => ensureStream(link, declared, streamOptions),
+    ensureStream: (declared, streamOptions) =>
+      declarations.declare(`stream ${declared.name}`, () =>
+        ensureStream(link, declared, streamOptions),
+      ),
     ensureConsumer: (stream, durable, consumerOptions) =>
-      ensureConsumer(link, stream, durable, consumerOptions),
+      declarations.declare(`consumer ${durable} of ${stream}`, () =>
+        ensureConsumer(link, stream, durable, consumerOptions),
+      ),
     consume(consumeOptions, handler) {
       const one = consume(link, consumeOptions, handler);
       consumptions.add(one);

@@ -190,6 +190,23 @@ describe('a durable consumer', () => {
     expect(consumption.restarts()).toBeGreaterThan(0);
   });
 
+  // Red without the repetition in declarations.ts: nobody makes the stream again.
+  it('is there again after a server that lost its store came back', async () => {
+    const { url, proxy } = await infra.throughProxy(infra.natsUrl);
+    await using bus = await open('audit', url);
+    await bus.ensureStream(streams.AUDIT);
+    proxy.cut();
+    await expect.poll(() => bus.status()).toBe('disconnected');
+    const system = await rawOf('SYS', 'sys');
+    await system.request('$JS.API.ACCOUNT.PURGE.REMIT', '', { timeout: 2_000 });
+    await system.close();
+    proxy.heal();
+    await expect
+      .poll(() => audit.publishRecord(SUBJECT, 'kept', nextId()).catch(String), { timeout: 10_000 })
+      .toBe('acked');
+    await audit.ensureConsumer('AUDIT', 'ingest');
+  });
+
   it('reads on after the connection was cut', async () => {
     const { url, proxy } = await infra.throughProxy(infra.natsUrl);
     await using bus = await open('audit', url);
