@@ -29,7 +29,7 @@ const challenge = () => json({ error: 'use_dpop_nonce' }, 400, { 'dpop-nonce': '
 
 describe('the package', () => {
   it('exports what its readers build on', () => {
-    expect(Object.keys(sdk).toSorted()).toEqual(['AgentError', 'createAgent']);
+    expect(Object.keys(sdk).toSorted()).toEqual(['AgentError', 'createAgent', 'createWorker']);
   });
 });
 

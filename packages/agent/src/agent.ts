@@ -1,6 +1,8 @@
-import type { JsonObject, PermissionJson } from '@remit/contracts';
+import type { JsonObject } from '@remit/contracts';
 import { type Capability, createCapability } from './capability.ts';
 import { AgentError } from './error.ts';
+import type { Handover } from './handover.ts';
+import { createHolder, type Holder } from './holder.ts';
 import { endpoint, type Fetch, type Transport } from './http.ts';
 import { clientKey, type PrivateJwk, proofKey } from './keys.ts';
 import { discover, type IssuerMetadata } from './metadata.ts';
@@ -12,7 +14,7 @@ import {
   type RenewalRequest,
   readGrant,
   renewalForm,
-  type Task,
+  revocationForm,
   type TaskRequest,
   taskForm,
 } from './token-request.ts';
@@ -41,7 +43,7 @@ export type AgentOptions = {
   readonly allowInsecureHttp?: boolean;
 };
 
-export type Agent = {
+export type Agent = Holder & {
   /**
    * Starts a task for a user and returns the token for one tool (RFC 8693; the issuer decides).
    * Throws AgentError `REFUSED` with the issuer's refusal, `ISSUER_MISMATCH`, `METADATA_INVALID`,
@@ -63,18 +65,12 @@ export type Agent = {
    * issuer. Throws AgentError `OPTION_INVALID` for a bearer agent, which has no key to bind to.
    */
   actorToken(): Promise<string>;
-  /** Takes a token that was delegated to this agent. Throws AgentError `OPTION_INVALID`. */
-  receive(handover: Handover): Capability;
-};
-
-/** A delegated token on its way to the agent that can use it. Plain data; it holds the token. */
-export type Handover = {
-  readonly token: string;
-  readonly audience: string;
-  /** RFC 3339. */
-  readonly expiresAt: string;
-  readonly permissions: readonly PermissionJson[];
-  readonly task: Task;
+  /**
+   * Takes back a token that this agent holds, or what it or a later agent handed on of it, with all that
+   * descends from it (RFC 7009). Of a chain: its last link. Throws AgentError `REFUSED`,
+   * `METADATA_INVALID` (an issuer without the endpoint) or `UNREACHABLE`.
+   */
+  revoke(given: Pick<Handover, 'token'>): Promise<void>;
 };
 
 /**
@@ -150,6 +146,7 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   return {
+    ...createHolder(prover, { transport, clock }),
     async startTask(request) {
       endpoint(request.resource, transport, 'OPTION_INVALID');
       return own(await exchange((by) => taskForm(request, by)), request.resource);
@@ -180,23 +177,19 @@ export function createAgent(options: AgentOptions): Agent {
         jkt: prover.jkt,
       });
     },
-    receive({ token, audience, expiresAt, permissions, task }) {
-      endpoint(audience, transport, 'OPTION_INVALID');
-      if (!prover) throw new AgentError('OPTION_INVALID', 'a delegated token is bound to a key');
-      const until = new Date(expiresAt);
-      const grant: Grant = {
-        token,
-        tokenType: 'DPoP',
-        expiresInSeconds: Math.floor((until.getTime() - clock()) / 1000),
-        permissions,
-        task,
-      };
-      return createCapability(grant, {
-        audience,
-        expiresAt: until,
-        key: prover,
-        fetch: transport.fetch,
-      });
+    async revoke({ token }) {
+      const { issuer, revocationEndpoint } = await metadata();
+      if (revocationEndpoint === undefined) {
+        throw new AgentError('METADATA_INVALID', 'the issuer names no revocation endpoint');
+      }
+      const { clientId } = options;
+      const assertion = client.assertion({ clientId, issuer, nowSeconds: nowSeconds() });
+      await postForm(
+        transport,
+        revocationEndpoint,
+        revocationForm(token, { id: clientId, assertion }),
+        undefined,
+      );
     },
   };
 }

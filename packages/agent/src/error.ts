@@ -1,5 +1,6 @@
 /** Codes of {@link AgentError}. */
 export type AgentErrorCode =
+  | 'HAND_ON_REFUSED'
   | 'ISSUER_MISMATCH'
   | 'METADATA_INVALID'
   | 'OPTION_INVALID'

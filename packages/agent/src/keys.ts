@@ -1,5 +1,12 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { createProof, importSigner, type Signer, TokenError } from '@remit/capability';
+import {
+  createLink,
+  createProof,
+  importSigner,
+  type NewLink,
+  type Signer,
+  TokenError,
+} from '@remit/capability';
 import { AgentError } from './error.ts';
 
 /** A private key as a JWK: Ed25519 or P-256. */
@@ -36,6 +43,8 @@ export type ProofKey = {
     nonce?: string;
     body?: Uint8Array;
   }): string;
+  /** One more link behind a token that is bound to this key, with an id of its own. */
+  link(next: Omit<NewLink, 'id' | 'signer'>): ReturnType<typeof createLink>;
 };
 
 const ASSERTION_SECONDS = 60;
@@ -80,6 +89,7 @@ export function proofKey(jwk: PrivateJwk | undefined, clock: () => number): Proo
     jkt: signer.kid,
     prove: (request) =>
       createProof({ signer, ...request, nowSeconds: clock() / 1000, jti: randomId() }),
+    link: (next) => createLink({ ...next, signer, id: randomId() }),
   };
 }
 

@@ -2,7 +2,11 @@ import { AgentError } from './error.ts';
 import { endpoint, readJson, send, type Transport } from './http.ts';
 
 /** What the SDK needs of an issuer's metadata. */
-export type IssuerMetadata = { readonly issuer: string; readonly tokenEndpoint: string };
+export type IssuerMetadata = {
+  readonly issuer: string;
+  readonly tokenEndpoint: string;
+  readonly revocationEndpoint?: string;
+};
 
 const WELL_KNOWN = '/.well-known/oauth-authorization-server';
 
@@ -15,7 +19,7 @@ function metadataUrl(issuer: URL): string {
 /**
  * Reads an issuer's metadata (RFC 8414 section 3).
  * Checks that the document names exactly the issuer that was asked for, byte for byte, that its
- * token endpoint is an address that secrets may go to, and that it takes `private_key_jwt`.
+ * endpoints are addresses that secrets may go to, and that it takes `private_key_jwt`.
  * Does not check a signature: the document is as good as the TLS connection that brought it.
  * Throws AgentError `ISSUER_MISMATCH`, `METADATA_INVALID`, `RESPONSE_INVALID` or `UNREACHABLE`.
  */
@@ -43,5 +47,11 @@ export async function discover(issuer: string, transport: Transport): Promise<Is
   if (!Array.isArray(methods) || !methods.includes('private_key_jwt')) {
     throw new AgentError('METADATA_INVALID', 'the issuer does not take private_key_jwt');
   }
-  return { issuer, tokenEndpoint };
+  const revocationEndpoint = document.revocation_endpoint;
+  if (revocationEndpoint === undefined) return { issuer, tokenEndpoint };
+  if (typeof revocationEndpoint !== 'string') {
+    throw new AgentError('METADATA_INVALID', 'the revocation endpoint is no address');
+  }
+  endpoint(revocationEndpoint, transport, 'METADATA_INVALID');
+  return { issuer, tokenEndpoint, revocationEndpoint };
 }

@@ -101,6 +101,16 @@ function exchangeOf(
   };
 }
 
+/** The form of a revocation (RFC 7009 section 2.1). */
+export function revocationForm(token: string, client: { id: string; assertion: string }): string {
+  return new URLSearchParams({
+    client_id: client.id,
+    client_assertion_type: JWT_BEARER,
+    client_assertion: client.assertion,
+    token,
+  }).toString();
+}
+
 function capabilityDetails(permissions: readonly PermissionJson[]): object[] {
   return permissions.map((permission) => ({ type: CAPABILITY_DETAIL, ...permission }));
 }
