@@ -285,6 +285,9 @@ test('it publishes its signing keys and more than ten metrics of its own', async
   const names = [...body.matchAll(/^# TYPE (remit_audit_\w+)/gm)].map(([, name]) => name);
   expect(new Set(names)).toEqual(
     new Set([
+      'remit_audit_anchor_behind_seconds',
+      'remit_audit_anchor_failures_total',
+      'remit_audit_anchored_total',
       'remit_audit_batch_seconds',
       'remit_audit_checkpoints_refused_total',
       'remit_audit_checkpoints_total',

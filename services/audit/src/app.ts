@@ -1,6 +1,9 @@
 import { durables, streams } from '@remit/contracts';
+import { emptyRoot, signCheckpoint } from '@remit/ledger';
 import { type App, type KitDeps, openKit, readSigner } from '@remit/service-kit';
 import type { FastifyInstance } from 'fastify';
+import { createAnchorKeeper } from './anchor/keeper.ts';
+import { openAnchors } from './anchor/open.ts';
 import { createMarks } from './bus/marks.ts';
 import { createCheckpointer } from './checkpoint/checkpointer.ts';
 import { readCheckpointKeys } from './checkpoint/keys.ts';
@@ -12,6 +15,7 @@ import { ledgerRoutes } from './http/ledger.ts';
 import { recordRoutes } from './http/records.ts';
 import { createGapWatch } from './ingest/gap-watch.ts';
 import { createIngest } from './ingest/ingest.ts';
+import { tenantsWithRecords } from './store/checkpoints.ts';
 import type { AuditTables } from './store/tables.ts';
 
 export const VERSION = '0.1.0';
@@ -31,6 +35,20 @@ export async function build(
     const keys = readCheckpointKeys(config.checkpointSignerFile, trust, clock);
     const outside = await openOutsideStore(config.checkpointDir);
     const marks = createMarks({ database, bus, signer, clock, log, metrics });
+    const anchors = createAnchorKeeper({
+      anchors: openAnchors(config, keys),
+      database,
+      clock,
+      log,
+      metrics,
+      everySeconds: config.anchorSeconds,
+      signEmpty: (tenant) =>
+        signCheckpoint(
+          { origin: keys.origin(tenant), size: 0, root: emptyRoot() },
+          keys.signers(tenant),
+        ),
+      onContradiction: (tenant, error) => checkpointer.halt(tenant, error),
+    });
     const checkpointer = createCheckpointer({
       database,
       bus,
@@ -42,6 +60,7 @@ export async function build(
       metrics,
       everyRecords: config.checkpointRecords,
       everySeconds: config.checkpointSeconds,
+      onSigned: (tenant) => anchors.offer(tenant),
     });
     const gaps = createGapWatch({ database, log, metrics, gapSeconds: config.gapSeconds });
     const ingest = createIngest({
@@ -58,12 +77,19 @@ export async function build(
 
     const guard = createGuard({ people, recorder });
     recordRoutes(http, { database, guard });
-    exportRoute(http, { database, guard, keys, checkpointer });
+    exportRoute(http, { database, guard, keys, checkpointer, anchors });
     ledgerRoutes(http, { database, guard, keys, outside, checkpointer, metrics });
     kit.publishKeys(() => [signer, { ...signer, publicJwks: () => ({ keys: keys.publicJwks() }) }]);
 
     return kit.app({
       start: async () => {
+        // A ledger that is behind, or other, than what was signed of it before is not continued.
+        const heads = await database.withSystem(tenantsWithRecords, { readOnly: true });
+        const tenants = [...heads.map(({ tenant }) => tenant), ...Object.keys(trust.tenants)];
+        for (const tenant of new Set(tenants)) {
+          await checkpointer.compare(tenant);
+          await anchors.anchor(tenant);
+        }
         await bus.ensureStream(streams.AUDIT, { replicas: config.streamReplicas });
         for (const siem of config.siemDurables.split(',')) {
           await bus.ensureConsumer(durables.auditSiem.stream, siem);
@@ -79,9 +105,11 @@ export async function build(
         lifecycle.onStop('consumers', 'discovery', () => micro.stop());
         marks.start();
         checkpointer.start();
+        anchors.start();
         gaps.start();
         lifecycle.onStop('recorder', 'marks', () => marks.stop());
         lifecycle.onStop('recorder', 'checkpoints', () => checkpointer.stop());
+        lifecycle.onStop('recorder', 'anchors', () => anchors.stop());
         lifecycle.onStop('consumers', 'gaps', () => gaps.stop());
         await consumption.ready;
       },

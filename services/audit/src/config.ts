@@ -1,5 +1,13 @@
-import { baseConfig, configSchema, integerField, pathField, textField } from '@remit/service-kit';
-import type { Static } from 'typebox';
+import {
+  baseConfig,
+  configSchema,
+  integerField,
+  pathField,
+  secretField,
+  textField,
+  urlField,
+} from '@remit/service-kit';
+import { type Static, Type } from 'typebox';
 
 /** The configuration of the audit service; see `baseConfig` for what every service has. */
 export const auditConfig = configSchema({
@@ -15,6 +23,35 @@ export const auditConfig = configSchema({
     description:
       'Folder outside the database for signed checkpoints, one file per tenant that only grows.',
   }),
+  anchorSeconds: integerField({
+    description: 'Seconds between the rounds in which new checkpoints are brought to the anchors.',
+    minimum: 1,
+    maximum: 86_400,
+    default: 10,
+  }),
+  s3Endpoint: Type.Optional(
+    urlField({
+      description: 'S3-compatible object store that keeps checkpoints; without it there is none.',
+      schemes: ['https:', 'http:'],
+    }),
+  ),
+  s3Bucket: textField({ description: 'Bucket of the checkpoints.', default: 'remit-checkpoints' }),
+  s3Prefix: textField({
+    description: 'Folder in the bucket, without slashes at its ends.',
+    pattern: '^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$',
+    default: 'checkpoints',
+  }),
+  s3Region: textField({ description: 'Region of the object store.', default: 'us-east-1' }),
+  s3AccessKeyId: Type.Optional(
+    textField({ description: 'Access key: may put and get, not delete.' }),
+  ),
+  s3SecretAccessKey: Type.Optional(secretField({ description: 'Its secret.' })),
+  witnessesFile: Type.Optional(
+    pathField({
+      description:
+        'Witnesses that cosign checkpoints (C2SP tlog-witness): lines of a submission URL and a verifier key.',
+    }),
+  ),
   checkpointRecords: integerField({
     description: 'Records of a tenant after which a checkpoint is signed at once.',
     minimum: 1,

@@ -1,5 +1,6 @@
 /** Codes of {@link AuditError}. */
 export type AuditErrorCode =
+  | 'ANCHOR_FAILED'
   | 'CHECKPOINT_BEHIND'
   | 'CHECKPOINT_FILE_INVALID'
   | 'CHECKPOINT_FORK'

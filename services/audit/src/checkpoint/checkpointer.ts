@@ -12,6 +12,7 @@ import {
 } from '@remit/ledger';
 import type { Clock, Database, Logger, Metrics } from '@remit/service-kit';
 import type { Transaction } from 'kysely';
+import { behind, forked } from '../anchor/anchor.ts';
 import { AuditError } from '../error.ts';
 import { enterTenant } from '../store/append.ts';
 import { newestCheckpoint, storeCheckpoint, tenantsWithRecords } from '../store/checkpoints.ts';
@@ -25,6 +26,13 @@ export type Checkpointer = {
   committed(tenant: string, size: number): void;
   /** Covers a tenant's records with a checkpoint, unless one does. */
   run(tenant: string): Promise<void>;
+  /**
+   * Compares a ledger with what is kept outside, and signs nothing. Throws AuditError
+   * `CHECKPOINT_BEHIND`, `CHECKPOINT_FORK`.
+   */
+  compare(tenant: string): Promise<void>;
+  /** Signs nothing more of a tenant: somebody outside knows another history. */
+  halt(tenant: string, error: Error): void;
   /** The same for every tenant. */
   runAll(): Promise<void>;
   start(): void;
@@ -44,6 +52,8 @@ export type CheckpointerOptions = {
   everyRecords: number;
   /** Seconds between looks. */
   everySeconds: number;
+  /** Told of every new checkpoint. */
+  onSigned?: (tenant: string) => void;
 };
 
 /**
@@ -62,7 +72,11 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
   let queue: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
 
+  const halted = new Map<string, Error>();
+
   async function sign(tenant: string): Promise<void> {
+    const why = halted.get(tenant);
+    if (why) throw why;
     const note = await database.withTenant(tenant, async (trx) => {
       // The writer's lock: no record is appended, and no other replica signs, meanwhile.
       await enterTenant(trx, tenant);
@@ -83,6 +97,7 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
     if (note === undefined) return;
     signed.add();
     announce(tenant, note);
+    options.onSigned?.(tenant);
   }
 
   function sizeOf(tenant: string, note: string): number {
@@ -107,13 +122,10 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
     if (kept === undefined) return;
     const { size, root } = opened(tenant, kept);
     if (size > edge.size) {
-      throw new AuditError('CHECKPOINT_BEHIND', 'the ledger is older than a kept checkpoint', {
-        tenant,
-        size: edge.size,
-        outside: size,
-      });
+      throw behind('the checkpoint folder', { tenant, size: edge.size }, size);
     }
-    await assertRoot(read, size, root, 'the newest checkpoint kept outside');
+    if (sameHash(await rootAt(read, size), root)) return;
+    throw forked('the checkpoint folder', { tenant }, size);
   }
 
   function announce(tenant: string, note: string): void {
@@ -155,6 +167,15 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
   }
 
   return {
+    async compare(tenant) {
+      const kept = await outside.newest(tenant);
+      await database.withTenant(
+        tenant,
+        async (trx) => assertConsistent(trx, tenant, await readEdge(trx, tenant), kept),
+        { isolation: 'repeatable read', readOnly: true },
+      );
+    },
+    halt: (tenant, error) => void halted.set(tenant, error),
     committed(tenant, size) {
       const since = size - (covered.get(tenant) ?? 0);
       // Counted as covered at once, so that the next batch does not ask again.

@@ -1,4 +1,4 @@
-import { type Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import type { AuditTables } from './tables.ts';
 
 type Trx = Transaction<AuditTables>;
@@ -16,7 +16,19 @@ export async function storeCheckpoint(
     .execute();
 }
 
-/** The newest checkpoint of a tenant. */
+/** Keeps the lines by which a cosigner signed a checkpoint; the first ones stay. */
+export async function storeCosignature(
+  trx: Trx,
+  row: { tenant: string; size: number; cosigner: string; lines: string },
+): Promise<void> {
+  await trx
+    .insertInto('cosignatures')
+    .values(row)
+    .onConflict((on) => on.columns(['tenant', 'size', 'cosigner']).doNothing())
+    .execute();
+}
+
+/** The newest checkpoint of a tenant, as the log alone signed it. */
 export function newestCheckpoint(
   trx: Trx,
   tenant: string,
@@ -30,19 +42,18 @@ export function newestCheckpoint(
     .executeTakeFirst();
 }
 
-/** The newest checkpoints of a tenant, the largest first. */
+/** The newest checkpoints of a tenant with every cosignature, the largest first. */
 export async function newestCheckpoints(
   trx: Trx,
   tenant: string,
   limit: number,
 ): Promise<string[]> {
-  const rows = await trx
-    .selectFrom('checkpoints')
-    .select('note')
-    .where('tenant', '=', tenant)
-    .orderBy('size', 'desc')
-    .limit(limit)
-    .execute();
+  const { rows } = await sql<{ note: string }>`
+    select c.note || coalesce(string_agg(s.lines, '' order by s.cosigner), '') as note
+    from (select tenant, size, note from checkpoints
+          where tenant = ${tenant} order by size desc limit ${limit}) as c
+    left join cosignatures s on s.tenant = c.tenant and s.size = c.size
+    group by c.size, c.note order by c.size desc`.execute(trx);
   return rows.map(({ note }) => note);
 }
 

@@ -129,4 +129,17 @@ export const migrations: Migrations = {
   },
 
   '0003_retention': retention,
+
+  '0004_cosignatures': async ({ db, tenantTable }) => {
+    await sql`
+      create table cosignatures (
+        tenant text not null,
+        size bigint not null check (size >= 0),
+        cosigner text not null,
+        lines text not null,
+        created_at timestamptz not null default now(),
+        primary key (tenant, size, cosigner)
+      )`.execute(db);
+    await tenantTable('cosignatures', APPEND_ONLY);
+  },
 };

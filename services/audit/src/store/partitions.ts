@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 
 /** Months for which there is a partition before they begin. */
 export const MONTHS_AHEAD = 6;
@@ -27,8 +27,7 @@ export function months(fromMs: number, count: number): Month[] {
  * holds of a month moves there. Returns the names that are new.
  */
 export async function createPartitions(
-  // biome-ignore lint/suspicious/noExplicitAny: a migration has no table types
-  db: Kysely<any> | Transaction<any>,
+  db: Kysely<never>,
   wanted: readonly Month[],
 ): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
@@ -55,11 +54,7 @@ export async function createPartitions(
 }
 
 /** Row-level security of a partition, with no grant to anybody. */
-export async function lockPartition(
-  // biome-ignore lint/suspicious/noExplicitAny: a migration has no table types
-  db: Kysely<any> | Transaction<any>,
-  name: string,
-): Promise<void> {
+export async function lockPartition(db: Kysely<never>, name: string): Promise<void> {
   const table = sql.ref(name);
   await sql`alter table ${table} enable row level security`.execute(db);
   await sql`alter table ${table} force row level security`.execute(db);

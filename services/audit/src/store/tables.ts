@@ -112,7 +112,17 @@ export type HoldsTable = {
   released_at: Date | null;
 };
 
+/** Signature lines that others put below a checkpoint. */
+export type CosignaturesTable = {
+  tenant: string;
+  size: number;
+  cosigner: string;
+  lines: string;
+  created_at: Generated<Date>;
+};
+
 export type AuditTables = {
+  cosignatures: CosignaturesTable;
   leaves: LeavesTable;
   retentions: RetentionsTable;
   holds: HoldsTable;
