@@ -31,6 +31,7 @@ const verbs = {
   dev: () => [['node', ...script('packages/cli/src/main.ts'), 'dev', ...args]],
   bench: () => [['node', ...script('test/bench/main.ts'), ...args]],
   fuzz: () => [['node', ...script('test/fuzz/main.ts'), ...args]],
+  faults: () => [['node', ...script('test/faults/main.ts'), ...args]],
   pack: () => [['node', ...script('scripts/tools/pack.mjs'), ...args]],
   test: () => [[bin('vitest'), 'run', ...args]],
   check: () => checkSteps(args),

@@ -49,8 +49,15 @@ export type Line =
   /** A process of the harness could not run for this long: it sees things late by as much. */
   | { kind: 'lag'; t: number; who: string; ms: number }
   | { kind: 'forged'; t: number; says: string; id: string }
-  /** A row of the ledger, read at the end. */
-  | { kind: 'row'; t: number; id: string; seq: number; decision: string | null };
+  /** A row of the ledger, read at the end; `corrects` is the decision that it takes back. */
+  | {
+      kind: 'row';
+      t: number;
+      id: string;
+      seq: number;
+      decision: string | null;
+      corrects?: string | null;
+    };
 
 type WithoutTime<L> = L extends Line ? Omit<L, 't'> : never;
 export type Note = WithoutTime<Line>;

@@ -5,7 +5,7 @@ import type { InvariantId } from './model.ts';
 
 /** A history from notes at given moments: `[ms, note]`. */
 const at = (...lines: [number, Note][]): Line[] =>
-  lines.map(([t, note]) => ({ ...note, t }) as Line).toSorted((a, b) => a.t - b.t);
+  lines.map(([t, note]): Line => ({ ...note, t })).toSorted((a, b) => a.t - b.t);
 
 const token = (id: string, over: Partial<Omit<TokenSeen, 't'>> = {}): Note => ({
   kind: 'token',
@@ -111,6 +111,16 @@ const good: Case[] = [
     () =>
       at(
         [0, token('T', { rev: { epoch: 'e1', seq: 5 } })],
+        ...revoke(1_000, 'agent', 'procurement-agent'),
+        ...call(9_000, 'allow'),
+      ),
+  ],
+  [
+    'a token of an epoch that began after the revocation of its agent',
+    'I2',
+    () =>
+      at(
+        [2_000, token('T', { rev: { epoch: 'e2', seq: 0 } })],
         ...revoke(1_000, 'agent', 'procurement-agent'),
         ...call(9_000, 'allow'),
       ),

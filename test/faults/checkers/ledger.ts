@@ -17,6 +17,8 @@ export function ledgerKeepsEveryDecision(history: History): Violation[] {
     if (byId.has(id)) say(t, `decision ${id} is in the ledger twice`);
     byId.set(id, decision);
   }
+  // A call that was revoked while its record was kept: the later record says so.
+  for (const { corrects, decision } of rows) if (corrects) byId.set(corrects, decision);
   const sequence = rows.map(({ seq }) => seq).toSorted((a, b) => a - b);
   for (const [at, seq] of sequence.entries()) {
     const first = sequence[0] as number;
@@ -25,14 +27,18 @@ export function ledgerKeepsEveryDecision(history: History): Violation[] {
       break;
     }
   }
-  for (const { call, decision, allowed, answer, startedAt } of callsOf(history)) {
+  for (const { call, pep, decision, allowed, answer, startedAt } of callsOf(history)) {
     const known = allowed || (answer !== undefined && REVOKED_REASONS.has(answer));
     if (!known || decision === undefined) continue;
     const row = byId.get(decision);
     const expected = allowed ? 'allow' : 'deny';
-    if (row === undefined) say(startedAt, `decision ${decision} of ${call} is not in the ledger`);
+    if (row === undefined)
+      say(startedAt, `${pep} ${call}: decision ${decision} is not in the ledger`);
     else if (row !== expected) {
-      say(startedAt, `decision ${decision} of ${call} is ${row} in the ledger, not ${expected}`);
+      say(
+        startedAt,
+        `${pep} ${call}: decision ${decision} is ${row} in the ledger, not ${expected}`,
+      );
     }
   }
   return found;

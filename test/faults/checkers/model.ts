@@ -106,14 +106,15 @@ export function revocationsOf(history: History): Revocation[] {
 
 /**
  * Whether a revocation names a token. One of an agent or a user kills what was decided before it, told
- * by sequences; without them (it was never acknowledged) it may have killed what it names.
+ * by sequences of one epoch; an epoch that ends kills by itself. Without a sequence (it was never
+ * acknowledged) it may have killed what it names.
  */
 export function names(revocation: Revocation, token: TokenSeen): boolean {
   const { what, id, epoch, seq } = revocation;
   if (what === 'token') return token.token === id || token.lineage.includes(id);
   if (what === 'task') return token.task === id;
   const named = what === 'agent' ? token.agents.includes(id) : token.user === id;
-  return named && (seq === undefined || token.rev.epoch !== epoch || token.rev.seq < seq);
+  return named && (seq === undefined || (token.rev.epoch === epoch && token.rev.seq < seq));
 }
 
 /** Pairs of `begin` and `end`; what never ended lasts for ever. */
