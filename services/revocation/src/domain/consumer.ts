@@ -3,7 +3,7 @@ import type { Recorder } from '@remit/recorder';
 import type { Database, Logger } from '@remit/service-kit';
 import type { Tables } from '../store/tables.ts';
 import { createBatches, isDataError } from './batches.ts';
-import { type Consumed, type Consumption, consumeAll } from './consume.ts';
+import { type Consumed, type Consumption, consumeTogether } from './consume.ts';
 
 export type Consumer = {
   /**
@@ -26,8 +26,7 @@ export function createConsumer(options: {
 }): Consumer {
   const { database, recorder, log, retentionSeconds, onConsumed, onBatch } = options;
   const batched = createBatches<Consumption, Consumed>({
-    run: (tenant, asked) =>
-      database.withTenant(tenant, (trx) => consumeAll(trx, tenant, asked, { retentionSeconds })),
+    run: (tenant, asked) => consumeTogether(database, tenant, asked, { retentionSeconds }),
     isApart: isDataError,
     maxItems: MAX_BATCH,
     ...(onBatch ? { onRun: onBatch } : {}),

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createOutboxTables, type Migrations } from '@remit/service-kit';
 import { sql } from 'kysely';
 import { migrateBudgets } from './migrations-budgets.ts';
+import { migrateConsume } from './migrations-consume.ts';
 import { migrateFeed } from './migrations-feed.ts';
 
 /** Migrations of the schema `revocation`, run by its owner. */
@@ -145,4 +146,5 @@ export const migrations: Migrations = {
   },
   '0004_feed': migrateFeed,
   '0005_budgets': migrateBudgets,
+  '0006_consume': migrateConsume,
 };

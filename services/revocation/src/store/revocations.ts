@@ -87,8 +87,23 @@ export type NamedRevocation = { kind: RevocationKind; id: string; first: number;
 export async function revocationsNaming(
   trx: Trx,
   tenant: string,
-  { tokens, tasks, keys }: Named,
+  named: Named,
 ): Promise<NamedRevocation[]> {
+  const { kinds, ids } = namesOf(tenant, named);
+  const { rows } = await sql<NamedRevocation>`
+    select r.kind, r.id, min(r.seq) as first, max(r.seq) as last
+    from unnest(${kinds}::text[], ${ids}::text[]) as named (kind, id)
+    join revocation r on r.tenant = ${tenant} and r.verb = 'revoke'
+      and r.kind = named.kind and r.id = named.id
+    group by r.kind, r.id order by first`.execute(trx);
+  return rows;
+}
+
+/** What could be revoked of it: kinds and ids side by side, each pair once. */
+export function namesOf(
+  tenant: string,
+  { tokens, tasks, keys }: Named,
+): { kinds: RevocationKind[]; ids: string[] } {
   const ids = tokens.flatMap(({ jti, lineage }) => [jti, ...lineage]);
   const wanted: [RevocationKind, string[]][] = [
     ['token', ids],
@@ -100,12 +115,6 @@ export async function revocationsNaming(
     ['client', tokens.map(({ client }) => client)],
     ['tenant', [tenant]],
   ];
-  const kinds = wanted.flatMap(([kind, list]) => list.map(() => kind));
-  const { rows } = await sql<NamedRevocation>`
-    select r.kind, r.id, min(r.seq) as first, max(r.seq) as last
-    from unnest(${kinds}::text[], ${wanted.flatMap(([, list]) => list)}::text[]) as named (kind, id)
-    join revocation r on r.tenant = ${tenant} and r.verb = 'revoke'
-      and r.kind = named.kind and r.id = named.id
-    group by r.kind, r.id order by first`.execute(trx);
-  return rows;
+  const pairs = wanted.flatMap(([kind, list]) => [...new Set(list)].map((id) => ({ kind, id })));
+  return { kinds: pairs.map(({ kind }) => kind), ids: pairs.map(({ id }) => id) };
 }

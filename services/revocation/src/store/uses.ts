@@ -1,6 +1,8 @@
+import { type Rev, type TokenSubjects, tenantId } from '@remit/contracts';
 import type { Database } from '@remit/service-kit';
 import { sql } from 'kysely';
 import { feedMsNow } from './point.ts';
+import { namesOf } from './revocations.ts';
 import type { Tables, Trx } from './tables.ts';
 
 type Row = Omit<Tables['single_use'], 'tenant' | 'consumed_at'>;
@@ -29,6 +31,51 @@ export async function insertUses(
     on conflict (tenant, use_id) do nothing
     returning use_id, attempt`.execute(trx);
   return inserted;
+}
+
+/** A use that is to be inserted, of a token that ends at `exp`. */
+export type NewUse = Omit<Row, 'keep_until'> & { exp: number };
+
+/**
+ * Inserts uses that nobody has in one round trip (`consume_uses`), and answers with those and with the
+ * head before. Undefined, and nothing inserted, where anything has to be looked at more closely: a
+ * revocation names one of the tokens, or one is not of now.
+ */
+export async function insertUsesIfClear(
+  database: Database<Tables>,
+  tenant: string,
+  asked: {
+    tokens: readonly TokenSubjects[];
+    uses: readonly NewUse[];
+    retentionSeconds: number;
+    skewSeconds: number;
+    lifeSeconds: number;
+  },
+): Promise<{ head: Rev; inserted: Pick<Row, 'use_id' | 'attempt'>[] } | undefined> {
+  const { tokens, retentionSeconds, skewSeconds, lifeSeconds } = asked;
+  const uses = asked.uses.toSorted((a, b) => (a.use_id < b.use_id ? -1 : 1));
+  const column = (name: keyof NewUse) => uses.map((use) => use[name]);
+  const { kinds, ids } = namesOf(tenant, { tokens, tasks: [], keys: [] });
+  const epochs = [...new Set(tokens.map(({ rev }) => rev.epoch))];
+  const exps = uses.map(({ exp }) => exp);
+  const { rows } = await sql<{
+    epoch: string;
+    seq: number;
+    inserted_uses: string[];
+    inserted_attempts: string[];
+  }>`select * from consume_uses(${tenantId(tenant)}, ${kinds}, ${ids}, ${epochs},
+    ${Math.max(...tokens.map(({ rev }) => rev.seq))}, ${Math.min(...exps)}, ${Math.max(...exps)},
+    ${skewSeconds}, ${lifeSeconds}, ${retentionSeconds}, ${column('use_id')}, ${column('attempt')},
+    ${column('pep')}, ${column('jti')}, ${column('task')}, ${column('audience')}, ${exps})`.execute(
+    database.db,
+  );
+  const [row] = rows;
+  if (!row) return undefined;
+  const inserted = row.inserted_uses.map((use_id, at) => ({
+    use_id,
+    attempt: row.inserted_attempts[at] as string,
+  }));
+  return { head: { epoch: row.epoch, seq: row.seq }, inserted };
 }
 
 /** Who has these uses, by use id. A statement of its own after the insert, so it sees who won. */
