@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nkeyAuthenticator } from '@nats-io/transport-node';
 import { streams } from '@remit/contracts';
@@ -27,11 +25,10 @@ function open(user = 'audit', url = infra.natsUrl): Promise<Bus> {
   return connectBus({ ...infra.creds(user), url, name: user });
 }
 
-async function rawOf(account: string, user: string): Promise<NatsConnection> {
-  const seed = readFileSync(join(infra.tmpDir, 'bus', 'seeds', account, `${user}.seed`));
+async function rawOf(user: string): Promise<NatsConnection> {
   return connect({
     servers: infra.natsUrl,
-    authenticator: nkeyAuthenticator(seed),
+    authenticator: nkeyAuthenticator(new TextEncoder().encode(infra.creds(user).seed)),
     inboxPrefix: `_INBOX_${user}`,
   });
 }
@@ -70,7 +67,7 @@ describe('a stream', () => {
 
   // Green without the read-back in ensureStream(): the server takes the update and keeps `republish`.
   it('stops when it has an option that nobody declared', async () => {
-    const nc = await rawOf('REMIT', 'audit');
+    const nc = await rawOf('audit');
     const config = {
       name: 'AUDIT',
       subjects: ['remit.audit.*.*.*'],
@@ -180,7 +177,7 @@ describe('a durable consumer', () => {
     await consumption.ready;
     await bus.publishRecord(SUBJECT, 'before', nextId());
     await expect.poll(() => seen).toContain('before');
-    const system = await rawOf('SYS', 'sys');
+    const system = await rawOf('sys');
     const purged = await system.request('$JS.API.ACCOUNT.PURGE.REMIT', '', { timeout: 2_000 });
     expect(purged.json()).not.toHaveProperty('error');
     await system.close();
@@ -197,7 +194,7 @@ describe('a durable consumer', () => {
     await bus.ensureStream(streams.AUDIT);
     proxy.cut();
     await expect.poll(() => bus.status()).toBe('disconnected');
-    const system = await rawOf('SYS', 'sys');
+    const system = await rawOf('sys');
     await system.request('$JS.API.ACCOUNT.PURGE.REMIT', '', { timeout: 2_000 });
     await system.close();
     proxy.heal();
@@ -237,7 +234,7 @@ describe('a durable consumer', () => {
     await began.promise;
     await bus.publishRecord(SUBJECT, 'not begun', nextId());
     // It has to be here to be handed back: what is on its way to a reader that left comes by time-out.
-    const observer = await rawOf('REMIT', 'audit');
+    const observer = await rawOf('audit');
     const manager = await jetstreamManager(observer, { checkAPI: false });
     const handedOut = async () => (await manager.consumers.info('AUDIT', 'ingest')).num_ack_pending;
     await expect.poll(handedOut, { timeout: 5_000 }).toBe(2);

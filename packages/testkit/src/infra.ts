@@ -66,7 +66,7 @@ export type TestNats = Pick<RunningNats, 'url' | 'port' | 'reload' | 'stop'>;
 export type TestInfra = AsyncDisposable & {
   readonly natsUrl: string;
   readonly nats: TestNats;
-  /** The credentials of a service, of `operator` or of a SIEM. */
+  /** The credentials of a service, of `operator`, of a SIEM or of the server’s own `sys`. */
   creds(user: string): Credentials;
   /** The credentials of a PEP. */
   pepCreds(tenant: string, pep: string): Credentials;
@@ -142,7 +142,8 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
         return started().nats;
       },
       creds(user) {
-        const account = members.siems.includes(user) ? `SIEM_${user}` : 'REMIT';
+        const own = members.siems.includes(user) ? `SIEM_${user}` : 'REMIT';
+        const account = user === 'sys' ? 'SYS' : own;
         return read(user, join(started().dir, 'seeds', account, `${user}.seed`));
       },
       pepCreds: (tenant, pep) =>
