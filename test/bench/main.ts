@@ -1,10 +1,19 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { algebra } from './cases/algebra.ts';
 import { consumptions } from './cases/consume.ts';
+import { guarded } from './cases/guard.ts';
 import { pepChecks } from './cases/pep-check.ts';
+import { revocations } from './cases/revoke.ts';
 import { type Bench, type Measured, machine, measure, table } from './harness.ts';
 
-const benches: readonly Bench[] = [...pepChecks, ...consumptions];
+const benches: readonly Bench[] = [
+  ...pepChecks,
+  ...guarded,
+  ...consumptions,
+  ...revocations,
+  ...algebra,
+];
 
 const { values, positionals } = parseArgs({
   options: { json: { type: 'string' } },

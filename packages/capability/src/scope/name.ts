@@ -11,7 +11,11 @@ export function longerThan(text: string, limit: number): boolean {
   if (text.length <= limit) return false;
   if (text.length > 2 * limit) return true;
   let count = 0;
-  for (const _ of text) count += 1;
+  for (let i = 0; i < text.length; i += 1) {
+    // A pair of surrogates is one; half of one counts like any other.
+    if ((text.codePointAt(i) as number) > 0xffff) i += 1;
+    count += 1;
+  }
   return count > limit;
 }
 

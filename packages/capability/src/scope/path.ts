@@ -51,8 +51,13 @@ function belowOne(list: ReadonlySet<string>, text: string): boolean {
   return false;
 }
 
-const textsOf = (args: readonly ArgPath[]): ReadonlySet<string> =>
-  new Set(args.map(({ text }) => text));
+const textSets = new WeakMap<readonly ArgPath[], ReadonlySet<string>>();
+
+function textsOf(args: readonly ArgPath[]): ReadonlySet<string> {
+  const known = textSets.get(args) ?? new Set(args.map(({ text }) => text));
+  textSets.set(args, known);
+  return known;
+}
 
 export function argsWithin(inner: Args, outer: Args): boolean {
   if (outer === 'any') return true;

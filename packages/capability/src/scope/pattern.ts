@@ -100,11 +100,18 @@ export function patternWithin(inner: Pattern, outer: Pattern): boolean {
 
 /** The literals that `a`'s end and `b`'s start overlap to, shorter than both side by side. */
 function overlaps(before: string, after: string, shortest: number): string[] {
+  const most = before.length + after.length - shortest;
+  // Borders (Knuth, Morris, Pratt): linear in the text. NUL stands in no name.
+  const text = `${after}\u0000${before}`;
+  const borders = [0];
+  for (let i = 1, border = 0; i < text.length; i += 1) {
+    while (border > 0 && text[i] !== text[border]) border = borders[border - 1] as number;
+    if (text[i] === text[border]) border += 1;
+    borders.push(border);
+  }
   const found: string[] = [];
-  for (let shared = 1; shared <= Math.min(before.length, after.length); shared += 1) {
-    const length = before.length + after.length - shared;
-    if (length < shortest) break;
-    if (before.endsWith(after.slice(0, shared))) found.push(before + after.slice(shared));
+  for (let shared = borders.at(-1) as number; shared > 0; shared = borders[shared - 1] as number) {
+    if (shared <= most) found.push(before + after.slice(shared));
   }
   return found;
 }

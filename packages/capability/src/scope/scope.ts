@@ -91,20 +91,26 @@ type BoxExcess = Excess extends infer E
   : never;
 
 function boxExcess(box: Box, outers: readonly Box[]): BoxExcess | undefined {
-  const sides = outers.map((outer) => ({ outer, side: sideExcess(box, outer) }));
-  const fitting = sides
-    .filter(({ side }) => side === undefined)
-    .map(({ outer }) => ({
+  // Names first: most permissions differ in them, and the other sides cost more.
+  const acting = outers
+    .map((outer) => ({
+      outer,
       actions: new Set(box.actions.filter((one) => coversPattern(outer.actions, one))),
+    }))
+    .filter(({ actions }) => actions.size > 0)
+    .map(({ outer, actions }) => ({
+      actions,
       resources: new Set(box.resources.filter((one) => coversPattern(outer.resources, one))),
+      side: sideExcess(box, outer),
     }));
+  const fitting = acting.filter(({ side }) => side === undefined);
   for (const action of box.actions) {
     for (const resource of box.resources) {
       if (fitting.some((fit) => fit.actions.has(action) && fit.resources.has(resource))) continue;
       const names = { action: action.text, resource: resource.text };
-      const acting = sides.filter(({ outer }) => coversPattern(outer.actions, action));
-      const there = acting.find(({ outer }) => coversPattern(outer.resources, resource));
-      if (acting.length === 0) return { ...names, kind: 'action' };
+      const able = acting.filter(({ actions }) => actions.has(action));
+      if (able.length === 0) return { ...names, kind: 'action' };
+      const there = able.find(({ resources }) => resources.has(resource));
       return there?.side ? { ...names, ...there.side } : { ...names, kind: 'resource' };
     }
   }
