@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { delegations } from './rows/delegation.ts';
 import { forgedTokens } from './rows/forged-tokens.ts';
+import { libraries } from './rows/libraries.ts';
+import { chains } from './rows/links.ts';
 import { stolenTokens } from './rows/proofs.ts';
 import { strangers } from './rows/strangers.ts';
 import { surfaces } from './rows/surfaces.ts';
@@ -24,6 +26,8 @@ describe('strangers at the token endpoint', () => strangers(at));
 describe('delegations at the token endpoint', () => delegations(at));
 describe('surfaces around the token', () => surfaces(at));
 describe('bytes on the wire', () => wire(at));
+describe('libraries that nobody here wrote', () => libraries(at));
+describe('chains that are handed on offline', () => chains(at));
 
 test('every refusal of a known caller above is recorded', async () => {
   await stage.everyRefusalIsRecorded();

@@ -1,5 +1,6 @@
 import type { MintRequest, PermissionJson } from '@remit/contracts';
 import { describe, expect, it } from 'vitest';
+import { freeTask } from '../decide/free-task.ts';
 import {
   AUDIENCE,
   actor,
@@ -100,6 +101,26 @@ describe('a launch', () => {
     };
     const answer = ask({ task: { slots: buy } }, { taskType: { ...purchase, ...terms } });
     expect(answer.task).toMatchObject(terms);
+  });
+
+  // Red when a free task is decided without its list, or for any agent.
+  it('of a free task is within the list and all dimensions, for agents that may start one', () => {
+    const type = 'remit:free';
+    const ceiling = [order(500)];
+    const origin = agentBody('procurement-agent', { free_tasks: true });
+    const own = freeTask(type, origin);
+    expect(own).toMatchObject({ depth_max: 0, links: false, until_seconds: 900 });
+    expect(freeTask(type, agentBody())).toBeUndefined();
+    expect(freeTask(summary.id, origin)).toBeUndefined();
+    const options = { taskType: own ?? null, actors: [actor(everything, origin)] };
+    expect(ask({ task: { type, slots: {}, ceiling }, requested: ceiling }, options)).toMatchObject({
+      decision: 'allow',
+      permissions: ceiling,
+      ceiling,
+    });
+    expect(ask({ task: { type, slots: {} } }, options)).toMatchObject(
+      refused('task_type_not_allowed', 'task'),
+    );
   });
 
   it('fills slots as constraint values and as segments', () => {
