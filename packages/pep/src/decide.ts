@@ -5,7 +5,7 @@ import {
   parseOperation,
   permits,
 } from '@remit/capability/scope';
-import { checkTimes } from '@remit/capability/token';
+import { accessTokenHash, checkTimes } from '@remit/capability/token';
 import { type Dimensions, isReason, type MissJson, type Reason, type Rev } from '@remit/contracts';
 import type { RevocationView } from '@remit/revocation-view';
 import type { Budgets, Spending } from './budgets.ts';
@@ -94,9 +94,12 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
   const credentials = readCredentials(presented);
   if ('refused' in credentials) return stranger(credentials.refused);
 
+  // Names the text in the cache of tokens and in the proof: hashed once.
+  const tokenHash = accessTokenHash(credentials.token);
   let caller: VerifiedToken;
   try {
-    caller = await deps.tokens.verify(credentials.token);
+    const verified = deps.tokens.verify(credentials.token, tokenHash);
+    caller = verified instanceof Promise ? await verified : verified;
   } catch (cause) {
     return stranger(reasonOf(cause));
   }
@@ -104,7 +107,7 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
   const nowMs = deps.view.feedTimeMs(deps.monotonicMs());
   if (nowMs === undefined) return stranger('status_stale');
   const { capability } = caller;
-  let proved = deps.possession.prove(presented, credentials, capability, nowMs / 1_000);
+  let proved = deps.possession.prove(presented, credentials, capability, nowMs / 1_000, tokenHash);
   if (proved instanceof Promise) proved = await proved;
   const { nonce } = proved;
   if (proved.refused) return { ...stranger(proved.refused), ...(nonce ? { nonce } : {}) };

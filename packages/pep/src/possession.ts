@@ -22,6 +22,8 @@ export type Possession = {
     credentials: Credentials,
     capability: Capability,
     nowSeconds: number,
+    /** `accessTokenHash` of the token with its links. */
+    tokenHash: string,
   ): Proved | Promise<Proved>;
   /** The nonce to make the next proof with, where proofs need one and `used` is not it. */
   nextNonce(used: string | undefined): string | undefined;
@@ -47,16 +49,17 @@ export function createPossession(options: {
 
   function proveNow(
     { method, url, body }: Presented & { body?: Uint8Array | undefined },
-    { proof, token }: Credentials & { proof: string },
+    proof: string,
     capability: Capability,
     nowSeconds: number,
+    ath: string,
   ): Proved & { key?: string } {
     try {
       const { confirmation } = capability;
       const proved = verifyProof({
         proof,
         jkt: confirmation && 'jkt' in confirmation ? confirmation.jkt : undefined,
-        accessToken: token,
+        ath,
         method,
         url: hasDotSegment(url) ? '' : url,
         nonce: nonces?.accepted(),
@@ -77,20 +80,15 @@ export function createPossession(options: {
   }
 
   return {
-    prove(presented, credentials, capability, nowSeconds) {
-      const { scheme, proof } = credentials;
+    prove(presented, { scheme, proof }, capability, nowSeconds, tokenHash) {
       const bound = capability.confirmation !== undefined;
       if (bound !== (scheme === 'DPoP')) return { refused: 'proof_scheme' };
       const { body } = presented;
       if (!bound) return acceptBearer && !body ? {} : { refused: 'token_unbound' };
       if (proof === undefined) return { refused: 'proof_required' };
       if (body === 'unread') return { refused: 'proof_body' };
-      const { key, ...proved } = proveNow(
-        { ...presented, body },
-        { ...credentials, proof },
-        capability,
-        nowSeconds,
-      );
+      const given = { ...presented, body };
+      const { key, ...proved } = proveNow(given, proof, capability, nowSeconds, tokenHash);
       if (!shared || key === undefined) return proved;
       return shared
         .claim(key)

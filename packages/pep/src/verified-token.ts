@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   type ChainLink,
   type ChainOptions,
@@ -7,6 +6,7 @@ import {
   verifyChain,
 } from '@remit/capability/link';
 import {
+  accessTokenHash,
   type Capability,
   checkAudience,
   checkIssuer,
@@ -34,8 +34,11 @@ export type VerifiedToken = {
 };
 
 export type TokenVerifier = {
-  /** Verifies, from the cache when this exact text was verified before. Throws TokenError. */
-  verify(token: string): Promise<VerifiedToken> | VerifiedToken;
+  /**
+   * Verifies, from the cache when this exact text was verified before. `hash` is its `accessTokenHash`,
+   * for whoever has it already. Throws TokenError.
+   */
+  verify(token: string, hash?: string): Promise<VerifiedToken> | VerifiedToken;
   /** Drops what was signed with or bound to a key. */
   forgetKey(id: string): void;
   size(): number;
@@ -105,8 +108,7 @@ export function createTokenVerifier(options: {
   }
 
   const verifier: TokenVerifier = {
-    verify(token) {
-      const key = createHash('sha256').update(token).digest('base64url');
+    verify(token, key = accessTokenHash(token)) {
       // A key that its issuer withdrew takes its tokens with it.
       const known = cache.get(key);
       if (known && options.keys.get(known.kid)) return known;

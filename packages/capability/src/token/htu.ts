@@ -11,9 +11,9 @@ export function normalHtu(text: string): string | undefined {
   if (text.length > 2048 || !/^https?:\/\/[\x21-\x7e]+$/i.test(text) || text.includes('\\')) {
     return undefined;
   }
-  if (!URL.canParse(text)) return undefined;
-  const url = new URL(text);
-  if (url.username !== '' || url.password !== '') return undefined;
+  const url = URL.parse(text);
+  if (url === null || url.username !== '' || url.password !== '') return undefined;
+  if (!url.pathname.includes('%')) return `${url.protocol}//${url.host}${url.pathname}`;
   const path = url.pathname.replace(/%[0-9a-f]{2}/gi, (escape) => {
     const char = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
     return UNRESERVED.test(char) ? char : escape.toUpperCase();

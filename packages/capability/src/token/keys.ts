@@ -24,6 +24,27 @@ export interface Signer {
 
 const PRIVATE_MEMBERS = ['d', 'priv', 'k', 'p', 'q', 'dp', 'dq', 'qi', 'oth'];
 
+/** Members of a public key that are bytes. */
+const BYTES = new Set(['x', 'y', 'pub']);
+
+// The points of small order of Ed25519, the two without a canonical form included: y, little-endian,
+// without the sign of x. One signature under such a key fits many messages.
+const SMALL_ORDER = new Set([
+  '00'.repeat(32),
+  `01${'00'.repeat(31)}`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  `ec${'ff'.repeat(30)}7f`,
+  `ed${'ff'.repeat(30)}7f`,
+  `ee${'ff'.repeat(30)}7f`,
+]);
+
+function hasSmallOrder(x: string): boolean {
+  const bytes = Buffer.from(x, 'base64url');
+  if (bytes.length === 32) bytes[31] = (bytes[31] as number) & 0x7f;
+  return SMALL_ORDER.has(bytes.toString('hex'));
+}
+
 function invalid(message: string, cause?: unknown): TokenError {
   return new TokenError('KEY_INVALID', message, {}, cause === undefined ? undefined : { cause });
 }
@@ -47,8 +68,13 @@ function publicMembers(jwk: Readonly<Record<string, unknown>>): { alg: Algorithm
   const picked = names.map((name) => {
     const value = jwk[name];
     if (typeof value !== 'string' || value.length > 4096) throw invalid(`the key has no "${name}"`);
+    // One spelling, so that one key has one thumbprint.
+    if (BYTES.has(name) && Buffer.from(value, 'base64url').toString('base64url') !== value) {
+      throw invalid(`"${name}" is not strict base64url`);
+    }
     return [name, value] as const;
   });
+  if (alg === 'Ed25519' && hasSmallOrder(String(jwk['x']))) throw invalid('the key proves nothing');
   return { alg, jwk: Object.freeze(Object.fromEntries(picked)) };
 }
 

@@ -28,6 +28,8 @@ export interface ProofOptions {
   readonly url: string;
   /** Where a token is presented: the proof must carry its hash. At a token endpoint: left out. */
   readonly accessToken?: string | undefined;
+  /** The same as its {@link accessTokenHash}, for whoever has it already. */
+  readonly ath?: string | undefined;
   /** `cnf.jkt` of the token. Given, another key is refused before its signature is checked. */
   readonly jkt?: string | undefined;
   /** Given, the proof must carry exactly one of these nonces. */
@@ -129,10 +131,14 @@ function checkClaims(
   if (typeof iat !== 'number' || !Number.isSafeInteger(iat)) throw bad('iat is not a whole number');
   if (typeof htm !== 'string' || typeof htu !== 'string') throw bad('htm or htu is missing');
   const called = normalHtu(options.url);
-  if (htm !== options.method || called === undefined || normalHtu(htu) !== called) {
+  // The same text is the same URL: most callers write it as the server does.
+  const same = htu === called || normalHtu(htu) === called;
+  if (htm !== options.method || called === undefined || !same) {
     throw new TokenError('DPOP_BINDING_MISMATCH', 'the proof is for another request');
   }
-  if (options.accessToken !== undefined && !sameText(ath, accessTokenHash(options.accessToken))) {
+  const { accessToken } = options;
+  const expected = accessToken === undefined ? options.ath : accessTokenHash(accessToken);
+  if (expected !== undefined && !sameText(ath, expected)) {
     throw new TokenError('DPOP_BINDING_MISMATCH', 'the proof is for another token');
   }
   if (Math.abs(options.nowSeconds - iat) > options.windowSeconds) {
