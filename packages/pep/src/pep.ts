@@ -118,6 +118,7 @@ async function assemble(
   const view = createRevocationView({
     tenant,
     hashSeed: randomInt(2 ** 32),
+    wallMs: Date.now,
     ...(options.maxStaleMs === undefined ? {} : { maxStaleMs: options.maxStaleMs }),
   });
   const verifiers = {

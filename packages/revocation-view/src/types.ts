@@ -21,6 +21,12 @@ export type RevocationViewOptions = {
    * fall on one another in the view's table. Default 0, for tests.
    */
   hashSeed?: number;
+  /**
+   * Milliseconds of the wall clock. It never makes anything fresh. A machine that was suspended shows by
+   * it, since a monotonic clock may stand still meanwhile: nothing is fresh until a new head came. Without
+   * it a suspended machine that wakes may believe its picture for `maxStaleMs` more.
+   */
+  wallMs?: () => number;
 };
 
 /** What the view says about a token or chain. Everything but `live` is a refusal or a question. */

@@ -226,5 +226,5 @@ describe('a view under loss, duplication, reorder, replay, delay and gaps', () =
     );
     // The stories are worth something only if views get fresh in them.
     expect(fresh).toBeGreaterThan(10_000);
-  });
+  }, 60_000);
 });

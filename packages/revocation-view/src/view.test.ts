@@ -28,6 +28,34 @@ function freshView(seq = 0, entries = [] as ReturnType<typeof entryOf>[]): Revoc
   return view;
 }
 
+describe('a machine that was suspended', () => {
+  // Red when noticeSleep() is taken out of fresh().
+  it('believes nothing that it heard before, until a head that it asked for afterwards', () => {
+    let wallMs = 5_000_000;
+    const view = createRevocationView({ tenant: 'acme', wallMs: () => wallMs });
+    const follow = (nowMs: number, n: number) => {
+      view.applyHead(headOf({ time: 1_000_000 + nowMs }), nowMs, nowMs);
+      view.applyBeat(beatOf({ n, time: 1_000_000 + nowMs }), nowMs);
+    };
+    follow(0, 1);
+    expect(view.check(subjectsOf(), 10)).toEqual({ verdict: 'live' });
+    // Set back, or a little forward: no sleep.
+    wallMs -= 3_600_000;
+    expect(view.fresh(20)).toBe(true);
+    wallMs += 900;
+    expect(view.fresh(30)).toBe(true);
+    // The monotonic clock stood still while the wall clock went on.
+    wallMs += 60_000;
+    expect(view.check(subjectsOf(), 31)).toEqual({ verdict: 'stale' });
+    expect(view.needs(31)).toEqual({ want: 'head' });
+    // What lay in the socket meanwhile changes nothing.
+    expect(view.applyBeat(beatOf({ n: 2, time: 1_000_031 }), 32)).toBe(true);
+    expect(view.check(subjectsOf(), 33)).toEqual({ verdict: 'stale' });
+    follow(40, 3);
+    expect(view.check(subjectsOf(), 41)).toEqual({ verdict: 'live' });
+  });
+});
+
 describe('a revocation view', () => {
   it('knows nothing and denies at birth', () => {
     const view = createRevocationView({ tenant: 'acme' });

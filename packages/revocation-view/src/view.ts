@@ -22,6 +22,8 @@ const UNLISTED_MS = BEAT_HEADS_MS - 10_000;
 /** Further behind than this, a snapshot is cheaper than everything since. */
 const MAX_SINCE = 10_000;
 const SWEEP_EVERY_MS = 30_000;
+/** The wall clock went on by so much more than the monotonic one: the machine slept, or was set. */
+const SLEPT_MS = 1_000;
 /** Feed times are whole milliseconds, rounded down. */
 const ROUNDING_MS = 1;
 
@@ -35,7 +37,7 @@ const BEHIND: ViewVerdict = Object.freeze({ verdict: 'behind' });
  * Throws RevocationViewError `OPTION_INVALID`, ContractError `ID_INVALID` for a tenant.
  */
 export function createRevocationView(options: RevocationViewOptions): RevocationView {
-  const { maxStaleMs = DEFAULT_MAX_STALE_MS, hashSeed = 0 } = options;
+  const { maxStaleMs = DEFAULT_MAX_STALE_MS, hashSeed = 0, wallMs } = options;
   if (!Number.isSafeInteger(maxStaleMs) || maxStaleMs < 1 || maxStaleMs > UNLISTED_MS) {
     throw new RevocationViewError('OPTION_INVALID', 'maxStaleMs is not within 1 to 50000', {
       maxStaleMs,
@@ -64,6 +66,8 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
   let foreignAnswer = false;
   /** What lies after the applied sequence is forgotten up to here: only a snapshot leads over it. */
   let forgotten = 0;
+  /** By how much the wall clock was ahead of the caller's when it was last looked at. */
+  let wallAheadMs = Number.POSITIVE_INFINITY;
   let sweptMs = 0;
   let epochsEnded = 0;
   let gapsBefore = 0;
@@ -107,7 +111,15 @@ export function createRevocationView(options: RevocationViewOptions): Revocation
     entries.sweep(Math.floor(feedMs / 1_000));
   };
 
+  const noticeSleep = (nowMs: number): void => {
+    if (wallMs === undefined) return;
+    const aheadMs = wallMs() - nowMs;
+    if (aheadMs - wallAheadMs > SLEPT_MS) doubts.doubt(nowMs);
+    wallAheadMs = aheadMs;
+  };
+
   const fresh = (nowMs: number): boolean => {
+    noticeSleep(nowMs);
     const feedMs = clock.atMost(nowMs);
     const applied = log.applied();
     if (feedMs === undefined || applied === undefined || beatMs === undefined) return false;
