@@ -11,10 +11,13 @@ import { openOutsideStore } from './checkpoint/outside.ts';
 import type { AuditConfig } from './config.ts';
 import { exportRoute } from './http/export.ts';
 import { createGuard } from './http/guard.ts';
+import { holdRoutes } from './http/holds.ts';
 import { ledgerRoutes } from './http/ledger.ts';
 import { recordRoutes } from './http/records.ts';
 import { createGapWatch } from './ingest/gap-watch.ts';
 import { createIngest } from './ingest/ingest.ts';
+import { readValuePolicy } from './ingest/value-policy.ts';
+import { createRetentionKeeper } from './retention/keeper.ts';
 import { tenantsWithRecords } from './store/checkpoints.ts';
 import type { AuditTables } from './store/tables.ts';
 
@@ -63,8 +66,11 @@ export async function build(
       onSigned: (tenant) => anchors.offer(tenant),
     });
     const gaps = createGapWatch({ database, log, metrics, gapSeconds: config.gapSeconds });
+    const days = config.retentionDays;
+    const retention = createRetentionKeeper({ database, recorder, clock, log, days });
     const ingest = createIngest({
       database,
+      policy: readValuePolicy(config.valuePolicyFile),
       log,
       metrics,
       onCommitted: async (appended, touched) => {
@@ -77,6 +83,7 @@ export async function build(
 
     const guard = createGuard({ people, recorder });
     recordRoutes(http, { database, guard });
+    holdRoutes(http, { database, guard });
     exportRoute(http, { database, guard, keys, checkpointer, anchors });
     ledgerRoutes(http, { database, guard, keys, outside, checkpointer, metrics });
     kit.publishKeys(() => [signer, { ...signer, publicJwks: () => ({ keys: keys.publicJwks() }) }]);
@@ -107,6 +114,8 @@ export async function build(
         checkpointer.start();
         anchors.start();
         gaps.start();
+        retention.start();
+        lifecycle.onStop('consumers', 'retention', () => retention.stop());
         lifecycle.onStop('recorder', 'marks', () => marks.stop());
         lifecycle.onStop('recorder', 'checkpoints', () => checkpointer.stop());
         lifecycle.onStop('recorder', 'anchors', () => anchors.stop());

@@ -64,6 +64,19 @@ export const auditConfig = configSchema({
     maximum: 3_600,
     default: 5,
   }),
+  retentionDays: integerField({
+    description:
+      'Days for which records are kept before only their leaf hashes are left; 0 keeps them for ever.',
+    minimum: 0,
+    maximum: 36_500,
+    default: 0,
+  }),
+  valuePolicyFile: Type.Optional(
+    pathField({
+      description:
+        'What is kept of personal values, by tenant (or *) and field: keep, commit or drop. Without it all are kept.',
+    }),
+  ),
   gapSeconds: integerField({
     description: "Seconds after which a gap in a producer's numbers is an alarm.",
     minimum: 1,

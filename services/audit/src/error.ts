@@ -4,7 +4,8 @@ export type AuditErrorCode =
   | 'CHECKPOINT_BEHIND'
   | 'CHECKPOINT_FILE_INVALID'
   | 'CHECKPOINT_FORK'
-  | 'CHECKPOINT_KEY_INVALID';
+  | 'CHECKPOINT_KEY_INVALID'
+  | 'VALUE_POLICY_INVALID';
 
 /** A local error of the audit service. `details` is data for logs, never a personal value. */
 export class AuditError extends Error {

@@ -42,6 +42,7 @@ test('main.ts says what its configuration lacks, checks it, runs, and ends in or
     s3Region: 'us-east-1',
     checkpointRecords: 4,
     checkpointSeconds: 1,
+    retentionDays: 0,
     gapSeconds: 1,
     streamReplicas: 1,
     siemDurables: 'siem',

@@ -58,7 +58,7 @@ export function objectStoreAnchor(options: ObjectStoreOptions, keys: CheckpointK
       'max-keys': '1',
       prefix: folder(tenant),
     });
-    const listed = await send('GET', `${base}?${query}`);
+    const listed = await send('GET', `${base}?${query.toString()}`);
     if (!listed.ok) throw failed('list', listed.status);
     const [, key] = KEY.exec(await listed.text()) ?? [];
     if (key === undefined) return undefined;

@@ -8,7 +8,7 @@ import type { Guard, QueryFacts } from './guard.ts';
 import { presentRecord } from './present.ts';
 
 const filter = (maxLength = 256) => Type.Optional(Type.String({ minLength: 1, maxLength }));
-const instant = Type.Optional(
+export const instant = Type.Optional(
   Type.String({
     pattern:
       '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?Z$',
@@ -109,7 +109,7 @@ export function filterFacts({ user, ...facts }: Filters): QueryFacts {
 }
 
 /** PostgreSQL takes neither a NUL nor half a surrogate pair. */
-function isPlainText(value: string | undefined): boolean {
+export function isPlainText(value: string | undefined): boolean {
   return value === undefined || (value.isWellFormed() && !value.includes('\u0000'));
 }
 

@@ -32,7 +32,12 @@ export type QuarantineReason =
 /** A message as the stream gives it. */
 export type RawMessage = { readonly subject: string; readonly data: Uint8Array };
 
-export type OpenValue = { readonly pointer: string; readonly salt: string; readonly value: string };
+export type OpenValue = {
+  readonly pointer: string;
+  readonly salt: string;
+  /** Canonical JSON; null when the tenant's policy keeps the salt alone. */
+  readonly value: string | null;
+};
 
 /** A record that may enter the ledger: its bytes are what is hashed and kept. */
 export type Admitted = {

@@ -2,7 +2,15 @@ import type { Database, Logger, Metrics } from '@remit/service-kit';
 import { type Appended, appendBatch, enterTenant } from '../store/append.ts';
 import { keepRefused, NO_TENANT } from '../store/quarantine.ts';
 import type { AuditTables } from '../store/tables.ts';
-import { type Admitted, admit, isRefused, type RawMessage, type Refused } from './admit.ts';
+import {
+  type Admitted,
+  admit,
+  isRefused,
+  type OpenValue,
+  type RawMessage,
+  type Refused,
+} from './admit.ts';
+import type { ValuePolicy } from './value-policy.ts';
 
 /** A producer whose records of a boot were handled, so that it wants to know what is committed. */
 export type Touched = { readonly tenant: string; readonly producer: string; readonly boot: string };
@@ -11,6 +19,8 @@ export type IngestOptions = {
   database: Database<AuditTables>;
   log: Logger;
   metrics: Metrics;
+  /** What tenants keep of personal values. Default: everything. */
+  policy?: ValuePolicy;
   /** Told after the transaction of a batch has committed, before the batch is acknowledged. */
   onCommitted: (appended: readonly Appended[], touched: readonly Touched[]) => Promise<void> | void;
 };
@@ -26,7 +36,7 @@ type Part = { admitted: Admitted[]; refused: Refused[] };
 export function createIngest(
   options: IngestOptions,
 ): (messages: readonly RawMessage[]) => Promise<void> {
-  const { database, log, metrics, onCommitted } = options;
+  const { database, log, metrics, onCommitted, policy } = options;
   const count = ingestMetrics(metrics);
 
   async function write(outcomes: readonly (Admitted | Refused)[]): Promise<void> {
@@ -74,7 +84,7 @@ export function createIngest(
   }
 
   return async (messages) => {
-    const outcomes = messages.map(admit);
+    const outcomes = messages.map(admit).map((each) => (isRefused(each) ? each : lean(each)));
     try {
       await write(outcomes);
     } catch (error) {
@@ -82,6 +92,17 @@ export function createIngest(
       for (const outcome of outcomes) await writeAlone(outcome);
     }
   };
+
+  /** A record with those of its values that its tenant keeps. */
+  function lean(admitted: Admitted): Admitted {
+    if (policy === undefined) return admitted;
+    const disclosures = admitted.disclosures.flatMap((open): OpenValue[] => {
+      const treatment = policy(admitted.tenant, open.pointer);
+      if (treatment === 'drop') return [];
+      return [treatment === 'keep' ? open : { ...open, value: null }];
+    });
+    return { ...admitted, disclosures };
+  }
 
   async function writeAlone(outcome: Admitted | Refused): Promise<void> {
     try {

@@ -77,7 +77,7 @@ export async function retention({ db, tenantTable }: MigrationContext): Promise<
       decided_at timestamptz not null default now(),
       primary key (tenant, up_to)
     )`.execute(db);
-  await tenantTable('retentions', { privileges: ['select', 'insert'] });
+  await tenantTable('retentions', { privileges: ['select', 'insert'], system: ['select'] });
 
   await sql`
     create table holds (

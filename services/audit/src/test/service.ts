@@ -26,6 +26,13 @@ export type TestService = AsyncDisposable & {
   marked(boot: string, n: number): Promise<AuditMark>;
   /** Asks as a person; default: the auditor. */
   get(path: string, as?: string): Promise<LightMyRequestResponse>;
+  /** The same with a body or another method; default: the administrator. */
+  change(
+    method: 'DELETE' | 'POST',
+    path: string,
+    body?: object,
+    as?: string,
+  ): Promise<LightMyRequestResponse>;
   sql(text: string): Promise<Record<string, unknown>[]>;
   alarms: Record<string, unknown>[];
   proxies?: Record<'bus' | 'database', Proxy>;
@@ -57,6 +64,7 @@ export async function testService(
       s3Region: 'us-east-1',
       checkpointRecords: 4,
       checkpointSeconds: 1,
+      retentionDays: 0,
       gapSeconds: 1,
       streamReplicas: 1,
       siemDurables: 'siem',
@@ -105,6 +113,13 @@ export async function testService(
       },
       get: async (path, as = 'erin') =>
         app.http.inject({ url: `/t/acme${path}`, headers: await people.signIn(as) }),
+      change: async (method, path, body, as = 'dora') =>
+        app.http.inject({
+          method,
+          url: `/t/acme${path}`,
+          headers: await people.signIn(as),
+          ...(body === undefined ? {} : { payload: body }),
+        }),
       sql: async (text) => (await owner.query(text)).rows as Record<string, unknown>[],
       [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
     };
