@@ -50,14 +50,24 @@ function refusal(decision: MintResponse): IssuerError {
   return new IssuerError(CODES.get(reason) ?? 'DETAILS_REFUSED', sentence(decision), context);
 }
 
+const BEYOND = {
+  agent: 'it goes beyond what the agent may ever do',
+  user: 'it goes beyond what the user may do',
+  task: 'it goes beyond what the task is for',
+  policies: 'the guardrail policies do not allow it',
+} as const;
+
+/**
+ * For the caller: the part of its own request and the dimension, never bounds or other scopes.
+ * Without double quotes (RFC 6749 section 5.2).
+ */
 function sentence({ dimension, refused }: MintResponse): string {
+  if (refused?.slot !== undefined) return `The slot '${refused.slot}' does not take this value.`;
   const part =
-    refused?.slot !== undefined
-      ? `Slot ${refused.slot}`
-      : refused?.permission !== undefined
-        ? `Permission ${refused.permission}`
-        : 'The request';
-  const where = refused?.path === undefined ? '' : ` at argument ${refused.path}`;
-  const by = dimension === undefined ? '' : ` by the ${dimension} dimension`;
-  return `${part} is refused${by}${where}.`;
+    refused?.permission === undefined
+      ? 'The request'
+      : `The permission at index ${refused.permission} of the request`;
+  const why = dimension === undefined ? '' : `: ${BEYOND[dimension]}`;
+  const where = refused?.path === undefined ? '' : `, in the argument '${refused.path}'`;
+  return `${part} is refused${why}${where}.`;
 }

@@ -26,7 +26,8 @@ describe('a launch that the decision refuses', () => {
     expect(headers['cache-control']).toBe('no-store');
     expect(body).toEqual({
       error: 'invalid_authorization_details',
-      error_description: 'Permission 0 is refused by the user dimension at argument amount.',
+      error_description:
+        "The permission at index 0 of the request is refused: it goes beyond what the user may do, in the argument 'amount'.",
       reason: 'user_entitlement',
       dimension: 'user',
       refused: { permission: 0, path: 'amount' },
@@ -49,40 +50,55 @@ describe('a launch that the decision refuses', () => {
     expect(world.services.asked.map(({ method }) => method)).not.toContain('revocation.register');
   });
 
+  it('names the slot that takes no such value', async () => {
+    world.services.mint = () => deny('slot_invalid', { refused: { slot: 'supplier' } });
+    const { status, body } = await world.ask();
+    expect(status).toBe(400);
+    expect(body).toMatchObject({
+      error_description: "The slot 'supplier' does not take this value.",
+      refused: { slot: 'supplier' },
+    });
+  });
+
   it.each([
     [
       'agent_envelope',
       'agent',
       'invalid_authorization_details',
-      'The request is refused by the agent dimension.',
+      'The request is refused: it goes beyond what the agent may ever do.',
     ],
     [
       'policy_forbid',
       'policies',
       'invalid_authorization_details',
-      'The request is refused by the policies dimension.',
+      'The request is refused: the guardrail policies do not allow it.',
     ],
     ['scope_too_large', undefined, 'invalid_authorization_details', 'The request is refused.'],
     [
       'slot_invalid',
       'task',
       'invalid_authorization_details',
-      'The request is refused by the task dimension.',
+      'The request is refused: it goes beyond what the task is for.',
     ],
     ['target_unknown', undefined, 'invalid_target', 'The request is refused.'],
     ['request_malformed', undefined, 'invalid_authorization_details', 'The request is refused.'],
-    ['user_inactive', 'user', 'invalid_request', 'The request is refused by the user dimension.'],
+    [
+      'user_inactive',
+      'user',
+      'invalid_request',
+      'The request is refused: it goes beyond what the user may do.',
+    ],
     [
       'agent_inactive',
       'agent',
       'unauthorized_client',
-      'The request is refused by the agent dimension.',
+      'The request is refused: it goes beyond what the agent may ever do.',
     ],
     [
       'a reason of tomorrow',
       'task',
       'invalid_authorization_details',
-      'The request is refused by the task dimension.',
+      'The request is refused: it goes beyond what the task is for.',
     ],
   ] as const)('says %s as its OAuth error', async (reason, dimension, error, description) => {
     world.services.mint = () => {

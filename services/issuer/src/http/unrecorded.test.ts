@@ -137,7 +137,7 @@ describe('a recorder that cannot keep a record', () => {
     expect(response.statusCode).toBe(400);
     expect(response.json()).toEqual({
       error: 'invalid_authorization_details',
-      error_description: 'The request is refused by the user dimension.',
+      error_description: 'The request is refused: it goes beyond what the user may do.',
     });
   });
 });
