@@ -1,12 +1,14 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { PublicJwk } from '@remit/contracts';
 import { fixedClock } from '@remit/testkit';
 import * as dpop from 'dpop';
-import { type CryptoKey, exportJWK, generateKeyPair, importJWK } from 'jose';
+import { type CryptoKey, decodeJwt, exportJWK, generateKeyPair, importJWK } from 'jose';
 import * as oauth from 'oauth4webapi';
 import Provider from 'oidc-provider';
+import * as openid from 'openid-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ISSUER, startWorld, TOOL, type World } from './test/world.ts';
+import { DETAILS, ISSUER, startWorld, TOOL, type World } from './test/world.ts';
 
 // Libraries that nobody here wrote: oauth4webapi and dpop are the client, oidc-provider is the
 // organisation's IdP. They keep their own time, so this world's clock stands at the real one.
@@ -142,6 +144,13 @@ const viaApp = {
   },
 };
 
+/** The type that the revision of RFC 7523 asks for. */
+const typed = {
+  [oauth.modifyAssertion]: (header: Record<string, unknown>) => {
+    header.typ = 'client-authentication+jwt';
+  },
+};
+
 async function launch(idToken: string) {
   const as = await oauth.processDiscoveryResponse(
     new URL(ISSUER),
@@ -149,14 +158,7 @@ async function launch(idToken: string) {
   );
   const client: oauth.Client = { client_id: 'procurement-agent' };
   const key = await importJWK(world.privateJwk('procurement-agent'), 'Ed25519');
-  const auth = oauth.PrivateKeyJwt(
-    { key: key as CryptoKey, kid: world.clientKey.kid },
-    {
-      [oauth.modifyAssertion]: (header) => {
-        header.typ = 'client-authentication+jwt';
-      },
-    },
-  );
+  const auth = oauth.PrivateKeyJwt({ key: key as CryptoKey, kid: world.clientKey.kid }, typed);
   const keys = await oauth.generateKeyPair('ES256');
   const response = await oauth.genericTokenEndpointRequest(
     as,
@@ -201,6 +203,48 @@ describe('with libraries that nobody here wrote', () => {
     const [kept] = await world.records(1);
     expect([status, body.token_type]).toEqual([200, 'DPoP']);
     expect(kept?.record.token?.jkt).toBe(await dpop.calculateThumbprint(pair.publicKey));
+  });
+
+  it('openid-client launches by itself, and a tool asks about the token', async () => {
+    const toolKey = await generateKeyPair('ES256', { extractable: true });
+    const acme = world.services.tenants.get('acme');
+    const publicJwk = (await exportJWK(toolKey.publicKey)) as PublicJwk;
+    if (acme) acme.toolKeys = new Map([[TOOL, [publicJwk]]]);
+    const as = async (id: string, key: CryptoKey) =>
+      openid.discovery(new URL(ISSUER), id, undefined, openid.PrivateKeyJwt(key, typed), {
+        algorithm: 'oauth2',
+        [openid.customFetch]: viaApp[oauth.customFetch] as never,
+      });
+    const key = await importJWK(world.privateJwk('procurement-agent'), 'Ed25519');
+    const agent = await as('procurement-agent', key as CryptoKey);
+    const DPoP = openid.getDPoPHandle(agent, await openid.randomDPoPKeyPair('ES256'));
+    const { access_token: token } = await openid.genericGrantRequest(
+      agent,
+      'urn:ietf:params:oauth:grant-type:token-exchange',
+      {
+        subject_token: await signIn(),
+        subject_token_type: 'urn:ietf:params:oauth:token-type:id_token',
+        resource: TOOL,
+        authorization_details: JSON.stringify(DETAILS),
+      },
+      { DPoP },
+    );
+    await world.records(1);
+
+    const tool = await as(TOOL, toolKey.privateKey);
+    expect(await openid.tokenIntrospection(tool, token)).toEqual({
+      ...decodeJwt(token),
+      active: true,
+      token_type: 'DPoP',
+    });
+    await openid.tokenRevocation(agent, token);
+    expect(world.services.asked.at(-1)).toMatchObject({
+      method: 'revocation.revoke',
+      body: { kind: 'token', id: decodeJwt(token).jti, by: { id: 'procurement-agent' } },
+    });
+    world.services.revoked = () => ({ kind: 'token', id: 'x', ancestor: false });
+    expect(await openid.tokenIntrospection(tool, token)).toEqual({ active: false });
+    world.services.revoked = () => undefined;
   });
 
   it('the IdP rotates its key, and the next sign-in is good at once', async () => {

@@ -155,12 +155,7 @@ describe('a request of an authenticated client', () => {
       'invalid_authorization_details',
       'Each authorization detail is an object.',
     ],
-    [
-      'no task',
-      details(),
-      'invalid_authorization_details',
-      'A urn:remit:task:1 is needed.',
-    ],
+    ['no task', details(), 'invalid_authorization_details', 'A urn:remit:task:1 is needed.'],
     [
       'two tasks',
       details(DETAILS[0], DETAILS[0]),
