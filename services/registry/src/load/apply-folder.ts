@@ -157,25 +157,20 @@ async function applyAgents(
     const sameAgent = before?.spec === spec;
     const sameEnvelope = before?.envelope_spec === envelopeSpec;
     if (before && before.status !== 'removed' && sameAgent && sameEnvelope) continue;
-    // Versions only go up, also over a removal.
-    const version = sameAgent ? before.version : (before?.version ?? 0) + 1;
-    const envelopeVersion = sameEnvelope
-      ? before.envelope_version
-      : (before?.envelope_version ?? 0) + 1;
-    const payload: EnvelopePayload = { tenant, agent: id, version: envelopeVersion, permissions };
+    // One version of both, since an envelope counts only for its agent's; it goes up over a removal too.
+    const version = Math.max(before?.version ?? 0, before?.envelope_version ?? 0) + 1;
+    const payload: EnvelopePayload = { tenant, agent: id, version, permissions };
     const row = {
       status: before?.status === 'inactive' ? ('inactive' as const) : ('active' as const),
       version,
       spec,
       body: await putBody(trx, tenant, { ...said, version }),
-      envelope_version: envelopeVersion,
+      envelope_version: version,
       envelope_spec: envelopeSpec,
-      envelope: sameEnvelope
-        ? before.envelope
-        : await putBody(trx, tenant, {
-            kind: 'envelope',
-            jws: signer.sign(SIGNED.envelope, JSON.stringify(payload)),
-          }),
+      envelope: await putBody(trx, tenant, {
+        kind: 'envelope',
+        jws: signer.sign(SIGNED.envelope, JSON.stringify(payload)),
+      }),
     };
     changes.push({
       entity: 'agent',
