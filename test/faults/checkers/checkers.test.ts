@@ -131,6 +131,11 @@ const good: Case[] = [
     () => at(...blind(0, 9_000), ...call(3_100, 'allow')),
   ],
   [
+    'a call that is decided after the PEP can hear again',
+    'I3',
+    () => at(...blind(0, 8_005), ...call(8_000, 'allow')),
+  ],
+  [
     'a PEP that is not the one cut off',
     'I3',
     () => at(...blind(0, 9_000, 'erp-2'), ...call(5_000, 'allow')),

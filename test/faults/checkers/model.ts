@@ -30,6 +30,8 @@ export type Call = {
   resource: string;
   startedAt: number;
   answeredAt?: number;
+  /** When the tool worked. */
+  workedAt?: number;
   /** `allow`, the reason of the refusal, or undefined when nobody knows. */
   answer?: string;
   decision?: string;
@@ -81,6 +83,7 @@ export function callsOf(history: History): Call[] {
     const call = calls.get(line.call);
     if (!call) continue;
     call.allowed = true;
+    call.workedAt = line.t;
     call.decision ??= line.decision;
   }
   return [...calls.values()];

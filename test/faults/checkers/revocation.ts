@@ -94,8 +94,10 @@ export function staleIsRefused(history: History, bounds: Bounds): Violation[] {
   const allowed = callsOf(history).filter((call) => call.allowed);
   return blind.flatMap(({ key, from, to }) =>
     allowed
-      .filter(({ pep, startedAt }) => {
-        if ((key !== '*' && key !== pep) || startedAt >= to) return false;
+      .filter(({ pep, startedAt, answeredAt, workedAt }) => {
+        if (key !== '*' && key !== pep) return false;
+        // What ended after the PEP could hear again may have been decided after it.
+        if ((workedAt ?? answeredAt ?? Number.POSITIVE_INFINITY) >= to) return false;
         const late = startedAt - from - bounds.maxStaleMs - bounds.slackMs;
         return late > 0 && late > lagWithin(history, from, startedAt);
       })
