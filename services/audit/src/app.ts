@@ -14,6 +14,7 @@ import { createGuard } from './http/guard.ts';
 import { holdRoutes } from './http/holds.ts';
 import { ledgerRoutes } from './http/ledger.ts';
 import { recordRoutes } from './http/records.ts';
+import { taskRoute } from './http/task.ts';
 import { createGapWatch } from './ingest/gap-watch.ts';
 import { createIngest } from './ingest/ingest.ts';
 import { readValuePolicy } from './ingest/value-policy.ts';
@@ -83,6 +84,7 @@ export async function build(
 
     const guard = createGuard({ people, recorder });
     recordRoutes(http, { database, guard });
+    taskRoute(http, { database, guard });
     holdRoutes(http, { database, guard });
     exportRoute(http, { database, guard, keys, checkpointer, anchors });
     ledgerRoutes(http, { database, guard, keys, outside, checkpointer, metrics });

@@ -98,6 +98,23 @@ export async function recordsById(trx: Trx, tenant: string, id: string): Promise
   return withValues(trx, tenant, rows);
 }
 
+/** The records of these sequences, in their order. */
+export async function recordsBySequence(
+  trx: Trx,
+  tenant: string,
+  seqs: readonly number[],
+): Promise<StoredRecord[]> {
+  if (seqs.length === 0) return [];
+  const rows = await trx
+    .selectFrom('records')
+    .select(['seq', 'id', 'producer', 'bytes', 'leaf_hash'])
+    .where('tenant', '=', tenant)
+    .where('seq', 'in', [...seqs])
+    .orderBy('seq')
+    .execute();
+  return withValues(trx, tenant, rows);
+}
+
 async function withValues(trx: Trx, tenant: string, rows: readonly Row[]): Promise<StoredRecord[]> {
   const values = await disclosedValues(trx, tenant, rows);
   return rows.map((row) => ({
