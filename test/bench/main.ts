@@ -3,16 +3,22 @@ import { parseArgs } from 'node:util';
 import { algebra } from './cases/algebra.ts';
 import { consumptions } from './cases/consume.ts';
 import { guarded } from './cases/guard.ts';
+import { issuances } from './cases/issuance.ts';
+import { peers } from './cases/peers.ts';
 import { pepChecks } from './cases/pep-check.ts';
 import { revocations } from './cases/revoke.ts';
+import { views } from './cases/view.ts';
 import { type Bench, type Measured, machine, measure, table } from './harness.ts';
 
 const benches: readonly Bench[] = [
   ...pepChecks,
   ...guarded,
+  ...issuances,
+  ...peers,
   ...consumptions,
   ...revocations,
   ...algebra,
+  ...views,
 ];
 
 const { values, positionals } = parseArgs({

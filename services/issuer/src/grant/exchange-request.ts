@@ -41,7 +41,11 @@ export type RenewalRequest = {
 /** What a token exchange can be. */
 export type ExchangeRequest = DelegationRequest | LaunchRequest | RenewalRequest;
 
-/** A reader per `subject_token_type`: what is presented says what is asked for. */
+/**
+ * A reader per `subject_token_type`: what is presented says what is asked for. A further form of
+ * token (a transaction token, an SD-JWT VC) is one more entry here and one more kind of request, whose
+ * handler opens it as `openHeldToken` does: signature, holder and key before the head is read.
+ */
 const READERS: Readonly<Record<string, (form: TokenForm) => ExchangeRequest>> = Object.freeze(
   Object.assign(Object.create(null) as Record<string, (form: TokenForm) => ExchangeRequest>, {
     [TOKEN_TYPES.accessToken]: readHeld,

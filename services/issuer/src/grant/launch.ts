@@ -78,16 +78,19 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
   const taskUntilSeconds = taskUntil(made);
   const spenders = { taskId: task.id, agent: made.agent, user: made.user };
   const { registrations } = budgetsOf(decision, spenders, taskUntilSeconds);
-  const capability = await registerToken(session, firstToken(made), signer, registrations);
-  await deps.tasks.insert(tenant, {
-    ...task,
-    user: facts.user.id,
-    originAgent: client.agent.id,
-    jkt,
-    ceiling: decision.ceiling,
-    purpose: terms.purpose,
-    untilSeconds: taskUntilSeconds,
-  });
+  // Side by side: neither needs the other, and nothing is signed before both are done.
+  const [capability] = await Promise.all([
+    registerToken(session, firstToken(made), signer, registrations),
+    deps.tasks.insert(tenant, {
+      ...task,
+      user: facts.user.id,
+      originAgent: client.agent.id,
+      jkt,
+      ceiling: decision.ceiling,
+      purpose: terms.purpose,
+      untilSeconds: taskUntilSeconds,
+    }),
+  ]);
   const origin = { grant: 'launch', free: task.type === FREE_TASK_TYPE } as const;
   return signRegistered(capability, { signer, decision, taskUntilSeconds, origin });
 }

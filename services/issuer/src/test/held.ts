@@ -49,8 +49,10 @@ export type HeldWorld = World & {
   open(token: unknown): Capability;
 };
 
-export async function startHeldWorld(): Promise<HeldWorld> {
-  const world = await startWorld();
+export async function startHeldWorld(
+  options: Parameters<typeof startWorld>[0] = {},
+): Promise<HeldWorld> {
+  const world = await startWorld(options);
   const { clock } = world;
   const analyst = { client: newSigner(), proof: newSigner() };
   for (const tenant of world.services.tenants.values()) {

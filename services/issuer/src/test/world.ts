@@ -5,7 +5,13 @@ import { connectBus } from '@remit/bus';
 import { createProof, importSigner, type Signer } from '@remit/capability';
 import { type AuditMessage, streams } from '@remit/contracts';
 import { createDatabase, createLogger } from '@remit/service-kit';
-import { type FixedClock, fixedClock, type TestInfra, testInfra } from '@remit/testkit';
+import {
+  type FixedClock,
+  fixedClock,
+  type TestInfra,
+  type TestServers,
+  testInfra,
+} from '@remit/testkit';
 import { expect } from 'vitest';
 import { build } from '../app.ts';
 import type { IssuerTables } from '../store/schema.ts';
@@ -74,12 +80,22 @@ export const DETAILS = [
 ];
 
 export async function startWorld(
-  options: { clock?: FixedClock; publicUrl?: string; faults?: boolean; nonceSeconds?: number } = {},
+  options: {
+    clock?: FixedClock;
+    publicUrl?: string;
+    faults?: boolean;
+    nonceSeconds?: number;
+    servers?: TestServers;
+  } = {},
 ): Promise<World> {
   const cleanup = new AsyncDisposableStack();
   const clock = options.clock ?? fixedClock();
   const infra = cleanup.use(
-    await testInfra({ services: ['issuer'], agents: ['procurement-agent', 'curl-agent'] }),
+    await testInfra({
+      ...(options.servers && { servers: options.servers }),
+      services: ['issuer'],
+      agents: ['procurement-agent', 'curl-agent'],
+    }),
   );
   const services = cleanup.use(await startFakeServices(infra));
   const idp = cleanup.use(await startFakeIdp(clock.nowSeconds));
