@@ -53,6 +53,7 @@ describe('a launch that the decision refuses', () => {
   it('names the slot that takes no such value', async () => {
     world.services.mint = () => deny('slot_invalid', { refused: { slot: 'supplier' } });
     const { status, body } = await world.ask();
+    await world.records(1);
     expect(status).toBe(400);
     expect(body).toMatchObject({
       error_description: "The slot 'supplier' does not take this value.",
