@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { budgets } from './rows/budgets.ts';
 import { delegations } from './rows/delegation.ts';
 import { forgedTokens } from './rows/forged-tokens.ts';
 import { libraries } from './rows/libraries.ts';
@@ -25,6 +26,7 @@ describe('requests at the token endpoint', () => tokenRequests(at));
 describe('strangers at the token endpoint', () => strangers(at));
 describe('delegations at the token endpoint', () => delegations(at));
 describe('surfaces around the token', () => surfaces(at));
+describe('orders against a budget', () => budgets(at));
 describe('bytes on the wire', () => wire(at));
 describe('libraries that nobody here wrote', () => libraries(at));
 describe('chains that are handed on offline', () => chains(at));

@@ -41,6 +41,7 @@ const DEFAULT_SLOTS: Record<string, Record<string, string | number>> = {
   'review-contract-terms': { contract: 'C-7' },
   'release-payment': { payment: 'P-1' },
   'terminate-contract': { contract: 'C-7' },
+  'order-supplies': {},
   'raise-purchase-order': { supplier: 'S-100', ceiling: 5_000 },
 };
 
