@@ -141,6 +141,11 @@ export async function loadOrganisation(stack: Stack): Promise<void> {
   await load('pdp', ['--dir', join(repositoryRoot, 'demo', 'tenant')], stack);
 }
 
+/** Makes tenants of a running stack what the folders in `dir` say, as an administrator would. */
+export async function loadTenants(stack: Stack, dir: string): Promise<void> {
+  await load('registry', ['--dir', dir], stack);
+}
+
 /** The registry is given public keys only: what an agent's owner would send to its administrators. */
 function publishAgentKeys({ keys, plan }: Stack): void {
   mkdirSync(plan.path('agent-keys'), { recursive: true });
