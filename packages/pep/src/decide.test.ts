@@ -86,6 +86,29 @@ describe('a token that is not what it must be is a stranger’s', () => {
   });
 });
 
+describe('a second token beside the first', () => {
+  // Red when what isn't one token reaches the parser of tokens as if it were, or the cache takes it.
+  it('is refused in any way it comes, also after the first was taken', async () => {
+    const token = f.sign(f.claims());
+    const second = f.sign(f.claims());
+    expect(await reason(token)).toBe('permitted');
+    for (const text of [
+      `${token}, DPoP ${second}`,
+      `${token} ${second}`,
+      ` ${token}`,
+      `${token} `,
+      `${token}\t`,
+      `${token};x`,
+      `${token}\u0141`,
+      token.replace(/.$/, (last) => String.fromCharCode(last.charCodeAt(0) + 256)),
+    ]) {
+      expect(await reason(token, READ, { authorization: `DPoP ${text}` }), text.slice(-9)).toBe(
+        'token_malformed',
+      );
+    }
+  });
+});
+
 describe('possession of the key', () => {
   it('is required: without proof, under Bearer, with another key, for another token', async () => {
     const token = f.sign(f.claims());

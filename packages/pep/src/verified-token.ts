@@ -112,6 +112,10 @@ export function createTokenVerifier(options: {
       // A key that its issuer withdrew takes its tokens with it.
       const known = cache.get(key);
       if (known && options.keys.get(known.kid)) return known;
+      // Looked at once: a text of this hash that was taken before had no other characters.
+      if (!/^[\w.~-]+$/.test(token)) {
+        throw new TokenError('TOKEN_MALFORMED', 'the text is not one token with its links');
+      }
       const remember = (verified: VerifiedToken) => {
         cache.set(key, verified);
         return verified;

@@ -7,7 +7,7 @@ import type { Bench } from '../harness.ts';
  * The local check of a PEP as a tool runs it (`decide`), with the real view, real keys and no
  * recording; the bearer form leaves the proof out.
  */
-async function started() {
+export async function startedCheck() {
   const fixture = await checkFixture({ acceptBearer: true });
   fixture.start();
   const { confirmation: _unbound, ...claims } = fixture.claims();
@@ -39,7 +39,7 @@ const warm: Bench = {
   baselineSays: 'one SHA-256 of the same token',
   perRound: 20_000,
   async setup() {
-    const { bearer, presented, check } = await started();
+    const { bearer, presented, check } = await startedCheck();
     const token = bearer();
     const presentation = presented(token);
     return {
@@ -56,7 +56,7 @@ const cold: Bench = {
   targetRatio: 1.5,
   perRound: 400,
   async setup() {
-    const { fixture, bearer, presented, check } = await started();
+    const { fixture, bearer, presented, check } = await startedCheck();
     const key = createPublicKey({ key: fixture.issuerKey.publicJwk, format: 'jwk' });
     let tokens: string[] = [];
     const bare = parts(bearer());
@@ -80,7 +80,7 @@ const dpop: Bench = {
   targetRatio: 1.5,
   perRound: 1_000,
   async setup() {
-    const { fixture, presented, check } = await started();
+    const { fixture, presented, check } = await startedCheck();
     const presentation = presented('');
     const token = fixture.sign(fixture.claims());
     const bare = parts(fixture.prove(token));

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, hash, timingSafeEqual } from 'node:crypto';
 import { ALGORITHMS, type ProofAlgorithm } from './algorithms.ts';
 import { TokenError } from './errors.ts';
 import { normalHtu } from './htu.ts';
@@ -163,7 +163,7 @@ function sameText(given: unknown, expected: string): boolean {
 
 /** The `ath` of a token, or of a token with its links as one text (RFC 9449 section 4.2). */
 export function accessTokenHash(accessToken: string): string {
-  return createHash('sha256').update(accessToken, 'ascii').digest('base64url');
+  return hash('sha256', accessToken, 'base64url');
 }
 
 function bodyDigest(body: Uint8Array): string {
