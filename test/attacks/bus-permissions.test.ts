@@ -250,7 +250,7 @@ describe('a service', () => {
 });
 
 test('a stranger without a key, or with a key that is not known, is not let in', async () => {
-  await using elsewhere = await testInfra({ peps: { initech: ['erp-9'] } });
+  await using elsewhere = await testInfra({ nats: 'own', peps: { initech: ['erp-9'] } });
   await expect(rawConnection(infra, elsewhere.pepCreds('initech', 'erp-9'))).rejects.toThrow(
     'Authorization Violation',
   );
@@ -258,7 +258,7 @@ test('a stranger without a key, or with a key that is not known, is not let in',
 });
 
 test('a tenant is put on the running bus by SIGHUP, and no connection is dropped', async () => {
-  await using own = await testInfra();
+  await using own = await testInfra({ nats: 'own' });
   const before = await Promise.all([
     rawConnection(own, own.creds('revocation')),
     rawConnection(own, own.pepCreds('acme', 'erp-1')),

@@ -4,6 +4,7 @@ import type { TrustFile } from '@remit/contracts';
 import {
   type BusMembers,
   createSupervisor,
+  ensureNatsServer,
   generateBus,
   type KeyFiles,
   type KeyPurpose,
@@ -35,8 +36,8 @@ export type TestInfraOptions = {
   agents?: readonly string[];
   /** The issuer's public URL in the trust file. Default http://issuer.test */
   issuerUrl?: string;
-  /** `false`: no nats-server. Default true. */
-  nats?: boolean;
+  /** `false`: no nats-server; `own`: never a given one. Default true. */
+  nats?: boolean | 'own';
   /** Where the servers come from. Default: those of the running test run. */
   servers?: TestServers;
 };
@@ -200,11 +201,16 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
 
   async function startBus(wanted: TestInfraOptions, members: BusMembers): Promise<Bus> {
     const shared = await servers.bus();
-    if ('url' in shared.source) return borrowBus(shared.source.url, shared.dir, members);
+    const given = 'url' in shared.source;
+    if ('url' in shared.source && wanted.nats !== 'own') {
+      return borrowBus(shared.source.url, shared.dir, members);
+    }
     const dir = join(tmpDir, 'bus');
     // A copy, so that a test file may put more on its bus without touching anybody else's.
-    cpSync(shared.dir, dir, { recursive: true });
-    if (wanted.peps !== undefined || wanted.siems !== undefined) await generateBus(dir, members);
+    if (!given) cpSync(shared.dir, dir, { recursive: true });
+    if (given || wanted.peps !== undefined || wanted.siems !== undefined) {
+      await generateBus(dir, members);
+    }
     if ('image' in shared.source) {
       const { startNatsContainer } = await import('./containers.ts');
       const nats = await startNatsContainer({ image: shared.source.image, dir });
@@ -213,7 +219,7 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
     }
     const nats = await startNats({
       supervisor,
-      binary: shared.source.binary,
+      binary: 'binary' in shared.source ? shared.source.binary : (await ensureNatsServer()).path,
       configFile: join(dir, 'nats.json'),
       logFile: join(tmpDir, 'nats.log'),
     });
