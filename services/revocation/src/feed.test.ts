@@ -241,4 +241,23 @@ describe('what feeds the feed', () => {
     );
     await until(fresh);
   }, 20_000);
+
+  // Red when a source's position never goes back: the disabled user's event is taken for an old one.
+  it('follows a registry that was put back, whose next events have numbers of before', async () => {
+    await fresh();
+    const { epoch, seq } = await rig.head();
+    const token = subjectsOf({ epoch, seq }, { user: newId() });
+    rig.sources.head.registry -= 2;
+    await until(
+      () => expect(view.check(token, now())).toMatchObject({ verdict: 'recheck' }),
+      14_000,
+    );
+    await until(fresh);
+    const user = newId();
+    const head = await rig.head();
+    const next = subjectsOf({ epoch, seq: head.seq }, { user });
+    await until(() => expect(view.check(next, now())).toEqual({ verdict: 'live' }));
+    await rig.sources.change({ entity: 'user', id: user, change: 'deactivated' });
+    await until(() => expect(view.check(next, now())).toMatchObject({ reason: 'user_revoked' }));
+  }, 30_000);
 });

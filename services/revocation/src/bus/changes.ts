@@ -15,7 +15,7 @@ import {
 import type { Database, Logger } from '@remit/service-kit';
 import type { Journal } from '../domain/journal.ts';
 import { allTenants } from '../store/lease.ts';
-import { quarantine, type Source, skipTo, takeIn } from '../store/positions.ts';
+import { backTo, quarantine, type Source, skipTo, takeIn } from '../store/positions.ts';
 import type { Tables } from '../store/tables.ts';
 
 /** What a change of another service takes away: somebody, or the standing of earlier decisions. */
@@ -133,6 +133,13 @@ export function createChanges(options: {
     await flush();
   }
 
+  async function recheckAll(source: Source, reason: string): Promise<void> {
+    const by = { kind: 'service', id: source } as const;
+    for (const tenant of await allTenants(database)) {
+      await database.withTenant(tenant, (trx) => journal.recheck(trx, tenant, by, reason));
+    }
+  }
+
   return {
     take,
     /** Reads both streams as the durable `revocation`; the replicas share it. */
@@ -154,13 +161,18 @@ export function createChanges(options: {
      * every token decided before is asked about at the PDP, which reads who is active now.
      */
     skipLost: async (source: Source, head: number): Promise<void> => {
-      const by = { kind: 'service', id: source } as const;
-      const reason = `events of ${source} up to ${head} are lost`;
       log.error({ source, head }, 'events are lost; everything decided before is checked again');
-      for (const tenant of await allTenants(database)) {
-        await database.withTenant(tenant, (trx) => journal.recheck(trx, tenant, by, reason));
-      }
+      await recheckAll(source, `events of ${source} up to ${head} are lost`);
       await database.withSystem((trx) => skipTo(trx, source, head));
+    },
+    /**
+     * Follows a source whose store was put back to `head`: its next events have numbers that were seen
+     * and would be taken for repetitions. What was decided before is asked about at the PDP.
+     */
+    goBack: async (source: Source, head: number): Promise<void> => {
+      log.error({ source, head }, 'a source went back; everything decided before is checked again');
+      await recheckAll(source, `${source} went back to ${head}`);
+      await database.withSystem((trx) => backTo(trx, source, head));
     },
   };
 }

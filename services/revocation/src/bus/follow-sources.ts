@@ -19,7 +19,7 @@ export function followSources(options: {
   verifiers: Record<Source, Verifier>;
   watch: SourceWatch;
   database: Database<Tables>;
-  changes: Pick<Changes, 'skipLost'>;
+  changes: Pick<Changes, 'skipLost' | 'goBack'>;
   log: Logger;
   onRefused?: (source: Source) => void;
   lostAfterMs?: number | undefined;
@@ -49,6 +49,8 @@ export function followSources(options: {
         watch.reached(source, positions[source]);
         const lost = watch.lost(source, lostAfterMs);
         if (lost !== undefined) await changes.skipLost(source, lost);
+        const head = watch.wentBack(source, lostAfterMs);
+        if (head !== undefined) await changes.goBack(source, head);
       }
     } catch (error) {
       log.debug({ err: error }, 'the positions of the sources are not known');

@@ -57,6 +57,29 @@ describe('the watch over a source', () => {
     expect(watch.late('registry')).toBeNull();
   });
 
+  // Red when a head below the position counts as nothing new for ever.
+  it('notices a source whose store was put back, and not a beat that was overtaken by its event', () => {
+    beat({ head: 7 });
+    watch.reached('registry', 7);
+    beat({ n: 2, head: 6 });
+    nowMs += 900;
+    expect(watch.late('registry')).toBeNull();
+    beat({ n: 3, head: 7 });
+    for (let n = 4; n <= 60; n++) {
+      nowMs += 100;
+      beat({ n, time: 1_000 + n, head: 5 });
+      if (n === 30) {
+        expect(watch.late('registry')).toBe('the registry went back to an older store');
+        expect(watch.wentBack('registry', 5_000)).toBeUndefined();
+      }
+    }
+    expect(watch.wentBack('registry', 5_000)).toBe(5);
+    watch.reached('registry', 5);
+    expect(watch.wentBack('registry', 5_000)).toBeUndefined();
+    beat({ n: 61, time: 2_000, head: 5 });
+    expect(watch.late('registry')).toBeNull();
+  });
+
   it('names what is lost only after nothing came for a while', () => {
     beat({ head: 7 });
     nowMs += 4_000;

@@ -13,6 +13,11 @@ export type SourceWatch = {
    * what lies before it will not come any more. Undefined when there is none.
    */
   lost(source: Source, gapMs: number): number | undefined;
+  /**
+   * The head of a source whose beats have named one below what was taken in for longer than `gapMs`:
+   * its store was put back, and its next events will have numbers that were seen. Undefined otherwise.
+   */
+  wentBack(source: Source, gapMs: number): number | undefined;
   /** Seconds since everything was taken in that a source had said. */
   ageSeconds(source: Source): number;
 };
@@ -24,6 +29,8 @@ type State = {
   movedAtMs: number;
   heardAtMs: number | null;
   currentAtMs: number | null;
+  /** Since when beats have named a head below the position, and which. */
+  below: { sinceMs: number; head: number } | null;
 };
 
 const MAX_BOOTS = 16;
@@ -48,6 +55,7 @@ export function createSourceWatch(options: {
       movedAtMs: monotonicMs(),
       heardAtMs: null,
       currentAtMs: null,
+      below: null,
     };
   }
 
@@ -67,14 +75,18 @@ export function createSourceWatch(options: {
       state.boots.set(boot, { n, time });
       const nowMs = monotonicMs();
       state.heardAtMs = nowMs;
+      state.below = head < state.position ? { sinceMs: state.below?.sinceMs ?? nowMs, head } : null;
       if (head <= state.position) state.currentAtMs = nowMs;
       else if (state.waiting.length < MAX_WAITING) state.waiting.push({ atMs: nowMs, head });
       return true;
     },
     reached: (source, position) => {
       const state = states[source];
-      if (position <= state.position) return;
+      if (position === state.position) return;
+      const forward = position > state.position;
       state.position = position;
+      state.below = null;
+      if (!forward) return;
       state.movedAtMs = monotonicMs();
       const done = state.waiting.filter(({ head }) => head <= position);
       for (const { atMs } of done) state.currentAtMs = Math.max(state.currentAtMs ?? 0, atMs);
@@ -89,7 +101,16 @@ export function createSourceWatch(options: {
       if (currentAtMs === null || nowMs - currentAtMs > maxLateMs) {
         return `changes of the ${source} have not arrived for a second`;
       }
+      const { below } = states[source];
+      if (below !== null && nowMs - below.sinceMs > maxLateMs) {
+        return `the ${source} went back to an older store`;
+      }
       return null;
+    },
+    wentBack: (source, gapMs) => {
+      const { below } = states[source];
+      if (below === null || monotonicMs() - below.sinceMs <= gapMs) return undefined;
+      return below.head;
     },
     lost: (source, gapMs) => {
       const { waiting, movedAtMs } = states[source];

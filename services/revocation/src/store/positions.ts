@@ -39,6 +39,14 @@ export async function skipTo(trx: Trx, source: Source, seq: number): Promise<boo
   return true;
 }
 
+/** Moves a position back to where a source that was put back begins anew. */
+export async function backTo(trx: Trx, source: Source, seq: number): Promise<void> {
+  const position = await lockPosition(trx, source);
+  if (seq >= position) return;
+  await trx.updateTable('source_position').set({ seq }).where('source', '=', source).execute();
+  await trx.deleteFrom('source_ahead').where('source', '=', source).execute();
+}
+
 async function lockPosition(trx: Trx, source: Source): Promise<number> {
   const { seq } = await trx
     .selectFrom('source_position')
