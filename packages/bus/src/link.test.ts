@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { nkeys } from '@nats-io/transport-node';
 import { type TestInfra, testInfra } from '@remit/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -41,6 +43,34 @@ describe('connecting', () => {
       message: 'no connection to the nats-server',
     });
     expect(JSON.stringify(nobody) + String((nobody as Error).stack)).not.toContain(seed);
+  });
+
+  // Red when every refusal of the server counts as an unknown key.
+  it('tries again when a busy server gave up on the challenge', async () => {
+    let tries = 0;
+    const busy = createServer((socket) => {
+      tries += 1;
+      socket.on('error', () => undefined);
+      socket.end(
+        `INFO {"version":"2.14.3","max_payload":1048576}\r\n-ERR 'Authentication Timeout'\r\n`,
+      );
+    });
+    busy.listen(0, '127.0.0.1');
+    await once(busy, 'listening');
+    const { port } = busy.address() as AddressInfo;
+    try {
+      await expect(
+        connectBus({
+          url: `nats://127.0.0.1:${port}`,
+          name: 'x',
+          ...infra.creds('pdp'),
+          firstConnectMs: 300,
+        }),
+      ).rejects.toMatchObject({ message: 'no connection to the nats-server' });
+      expect(tries).toBeGreaterThan(1);
+    } finally {
+      busy.close();
+    }
   });
 
   it('refuses names that would reach other subjects', async () => {

@@ -152,7 +152,8 @@ async function connectFirst(options: ConnectOptions, user: string): Promise<Nats
         ignoreAuthErrorAbort: true,
       });
     } catch (cause) {
-      const refused = cause instanceof errors.AuthorizationError;
+      // A server that is busy also gives up on who was slow to answer its challenge.
+      const refused = cause instanceof errors.AuthorizationError && !/timeout/i.test(cause.message);
       if (refused || Date.now() >= deadline) {
         const message = refused
           ? 'the nats-server does not know this user or key'
