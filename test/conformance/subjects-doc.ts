@@ -29,7 +29,7 @@ Written by \`node test/conformance/write-docs.ts\` from \`packages/contracts\`; 
 |---|---|---|
 | \`remit.rpc.<callee>.<method>.<tenant>.<caller>\` | request, queue group of the callee; answers on \`_R.<caller>.<callee>.<instance>.<random>\` | answer: \`${SIGNED.reply}\` |
 | \`remit.revocation.<tenant>\` | core | \`${SIGNED.revocation}\` |
-| \`remit.beat.revocation.<shard>\` | core, every 250 ms | \`${SIGNED.beat}\` |
+| \`remit.beat.revocation.<shard>\` | core, every 250 ms; a next key of the feed every 2 s | \`${SIGNED.beat}\`, \`${SIGNED.feedKey}\` |
 | \`remit.beat.registry\`, \`remit.beat.pdp\` | core, every 250 ms | \`${SIGNED.beat}\` |
 | \`remit.registry.<tenant>.<entity>\` | stream \`REGISTRY\` | \`${SIGNED.registry}\` |
 | \`remit.policy.<tenant>\` | stream \`POLICY\` | \`${SIGNED.policy}\` |
