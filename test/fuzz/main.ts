@@ -35,17 +35,14 @@ function number(name: 'minutes' | 'seed' | 'runs', otherwise: number): number {
 }
 
 const wanted = values.target ?? [];
-const exact = targets.filter(({ name }) => wanted.includes(name));
-const chosen =
-  exact.length > 0
-    ? exact
-    : targets.filter(
-        ({ name }) => wanted.length === 0 || wanted.some((part) => name.startsWith(part)),
-      );
+const names = new Set(targets.map(({ name }) => name));
+const isMeant = (part: string, name: string) =>
+  names.has(part) ? name === part : name.startsWith(part);
+const chosen = targets.filter(
+  ({ name }) => wanted.length === 0 || wanted.some((part) => isMeant(part, name)),
+);
 if (chosen.length === 0) {
-  stopWith(
-    `There is no target ${wanted.join(' ')}. The targets are ${targets.map(({ name }) => name).join(', ')}.`,
-  );
+  stopWith(`There is no target ${wanted.join(' ')}. The targets are ${[...names].join(', ')}.`);
 }
 
 const seed = number('seed', Date.now() % 2 ** 31);
