@@ -57,7 +57,7 @@ export const auditRecord = closed({
   time: text(40),
   tenant: text(31),
   producer: producerSchema,
-  /** Milliseconds by which the producer's clock leads the feed's; absent when it follows no feed. */
+  /** Milliseconds by which the producer's clock leads the ledger's, as its last commit mark said. */
   clock_offset_ms: Type.Optional(Type.Integer()),
   event: oneOf(...AUDIT_EVENTS),
   decision: Type.Optional(oneOf('allow', 'deny')),

@@ -37,6 +37,8 @@ export type DraftContext = {
   nowMs: number;
   newId: () => string;
   /** 16 fresh random bytes as base64url. */
+  /** By how much this clock leads the ledger's, as far as is known. */
+  clockOffsetMs?: number | undefined;
   newSalt: () => string;
   onRemoved: () => void;
 };
@@ -65,6 +67,7 @@ export function draftRecord(tenant: string, given: RecordInput, context: DraftCo
       time: microseconds(context.nowMs),
       tenant,
       producer: { ...context.producer, n: 1 },
+      ...(context.clockOffsetMs === undefined ? {} : { clock_offset_ms: context.clockOffsetMs }),
       ...(principal === undefined ? {} : { principal: hide('/principal', principal) }),
       ...(source === undefined ? {} : { source: hide('/source', source) }),
       ...(task === undefined ? {} : { task: hideTask(task, hide) }),

@@ -187,7 +187,7 @@ describe('a commit mark', () => {
     await recorder.record('acme', ALLOW);
     const { boot } = recorder.stats();
     const subject = subjects.auditMark('acme', 'erp-1');
-    sendMark(boot, 1, {}, createSigner(infra.signer('audit-checkpoint')));
+    sendMark(boot, 1, {}, createSigner(infra.signer('revocation-bus')));
     sendMark(boot, 1, { tenant: 'globex' });
     sendMark(boot, 1, { producer: 'erp-2' });
     sendMark(boot, 1, { more: 1 } as never);
@@ -253,5 +253,28 @@ describe('strangers', () => {
     await expect.poll(() => stored.length).toBe(65);
     expect(messages().reduce((sum, { record }) => sum + (record.count ?? 0), 0)).toBe(5_000);
     expect(messages().map(({ disclosures }) => disclosures['/source']?.value)).toContain('many');
+  });
+});
+
+describe('the clock', () => {
+  it('is compared with the ledger’s by each newer mark, and the next record says the difference', async () => {
+    let now = Date.now();
+    open({ clock: { now: () => now } });
+    const { boot } = recorder.stats();
+    await recorder.record('acme', ALLOW);
+    sendMark(boot, 1, { time: now + 40_000 });
+    await expect.poll(() => recorder.stats().pending).toBe(0);
+    await recorder.record('acme', ALLOW);
+    sendMark(boot, 1, { time: now });
+    sendMark(boot, 2, { time: now + 1 });
+    await expect.poll(() => recorder.stats().pending).toBe(0);
+    now += 60_000;
+    await recorder.record('acme', ALLOW);
+    await expect.poll(() => messages().length).toBe(3);
+    expect(messages().map(({ record }) => record.clock_offset_ms)).toEqual([
+      undefined,
+      -40_000,
+      -40_000,
+    ]);
   });
 });

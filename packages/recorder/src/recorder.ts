@@ -153,6 +153,8 @@ export function createRecorder(options: RecorderOptions): Recorder {
   });
   const followed = new Map<string, { stop(): void }>();
   const inWork = new Set<Promise<unknown>>();
+  /** Of the newest mark: by how much this clock leads that of the ledger. */
+  let heard = { time: 0, offsetMs: undefined as number | undefined };
   let closed = false;
 
   function followMarks(tenant: string): void {
@@ -163,6 +165,10 @@ export function createRecorder(options: RecorderOptions): Recorder {
         stats.marksRefused++;
         warn({ tenant }, 'recorder: a commit mark was refused');
         return;
+      }
+      // One that is repeated later would say that this clock leads by the time between.
+      if (mark.time > heard.time) {
+        heard = { time: mark.time, offsetMs: Math.round(clock.now() - mark.time) };
       }
       for (const { boot: marked, n } of mark.marks) {
         if (marked === boot && n > spool.lastNumber(tenant)) {
@@ -191,6 +197,7 @@ export function createRecorder(options: RecorderOptions): Recorder {
     const draft = draftRecord(tenant, input, {
       producer,
       nowMs: clock.now(),
+      clockOffsetMs: heard.offsetMs,
       newId: randomUUIDv7,
       newSalt,
       onRemoved: () => stats.scrubbed++,
