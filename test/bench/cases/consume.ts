@@ -1,9 +1,13 @@
-import { randomBytes } from 'node:crypto';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { createVerifier } from '@remit/bus';
 import { streams } from '@remit/contracts';
-import { testInfra, testServers } from '@remit/testkit';
+import { variableName } from '@remit/service-kit';
+import { type TestInfra, testInfra, testServers } from '@remit/testkit';
 import pg from 'pg';
-import { build } from '../../../services/revocation/src/app.ts';
 import {
   configOf,
   connect,
@@ -11,14 +15,16 @@ import {
   createSources,
   subjectsOf,
 } from '../../../services/revocation/src/test/rig.ts';
+import { rawConnection } from '../../attacks/raw-bus.ts';
 import type { Bench } from '../harness.ts';
 
 const TENANT = 'acme';
 const newId = () => randomBytes(16).toString('base64url');
 
 /**
- * A PEP and the revocation service on a real bus, and one bare connection to its database. The server
- * runs without fsync, as in tests, on both sides; so the ratio shows the whole of the way around it.
+ * A PEP in this process, the revocation service in one of its own, as they are deployed, and one bare
+ * connection to its database. The server runs without fsync, as in tests, on both sides; so the ratio
+ * shows the whole of the way around it.
  */
 async function started() {
   const cleanup = new AsyncDisposableStack();
@@ -30,9 +36,11 @@ async function started() {
   const audit = await connect(infra, 'audit');
   cleanup.defer(() => audit.close());
   await audit.ensureStream(streams.AUDIT, { storage: 'memory' });
-  const app = await build(configOf(infra));
-  cleanup.defer(() => app.stop());
-  await app.start();
+  const service = spawnService(infra);
+  cleanup.defer(async () => {
+    service.kill('SIGKILL');
+    if (service.exitCode === null && service.signalCode === null) await once(service, 'exit');
+  });
   const pep = await connectPep(infra);
   cleanup.defer(() => pep.close());
   const client = new pg.Client({
@@ -42,13 +50,12 @@ async function started() {
   await client.connect();
   cleanup.defer(() => client.end());
   const verifier = createVerifier(infra.trust().keys.revocation);
-  const { epoch, seq } = await pep.call(
-    'revocation.head',
-    TENANT,
-    { nonce: newId() },
-    { verifier },
+  const { epoch, seq } = await answering(() =>
+    pep.call('revocation.head', TENANT, { nonce: newId() }, { verifier }),
   );
   return {
+    infra,
+    cleanup,
     close: () => cleanup.disposeAsync(),
     async consume() {
       const token = {
@@ -74,6 +81,56 @@ async function started() {
   };
 }
 
+function spawnService(infra: TestInfra): ChildProcess {
+  const env = Object.entries(configOf(infra)).map(([key, value]) => [
+    variableName(key),
+    String(value),
+  ]);
+  const main = fileURLToPath(new URL('../../../services/revocation/src/main.ts', import.meta.url));
+  return spawn(process.execPath, [main], {
+    env: { PATH: process.env['PATH'], ...Object.fromEntries(env) },
+    stdio: 'ignore',
+  });
+}
+
+async function answering<T>(ask: () => Promise<T>): Promise<T> {
+  for (let left = 200; ; left--) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (left === 0) throw error;
+      await setTimeout(100);
+    }
+  }
+}
+
+/**
+ * What a consumption cannot do without: a request and its answer over the bus, between two connections
+ * of this process, one signature, its check, and the insert.
+ */
+async function partsOf({ infra, cleanup, insert }: Awaited<ReturnType<typeof started>>) {
+  const echo = cleanup.use(await rawConnection(infra, infra.creds('pdp')));
+  const asker = cleanup.use(await rawConnection(infra, infra.pepCreds(TENANT, 'erp-2')));
+  echo.nc.subscribe('remit.rpc.pdp.*.*.*', {
+    queue: 'pdp',
+    callback: (_error, message) => void message.respond(message.data),
+  });
+  const waiting: (() => void)[] = [];
+  asker.nc.subscribe('_R.erp-2.>', { callback: () => waiting.shift()?.() });
+  await Promise.all([echo.nc.flush(), asker.nc.flush()]);
+  const payload = randomBytes(700);
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  return async () => {
+    const answered = new Promise<void>((resolve) => waiting.push(resolve));
+    const reply = `_R.erp-2.pdp.bench.${randomBytes(8).toString('hex')}`;
+    asker.nc.publish(`remit.rpc.pdp.evaluate.${TENANT}.erp-2`, payload, { reply });
+    await answered;
+    const signature = sign(null, payload, privateKey);
+    if (!verify(null, payload, publicKey, signature)) throw new Error('not verified');
+    await insert();
+  };
+}
+
 const one: Bench = {
   name: 'consume-one',
   says: 'a PEP has a single use consumed, from question to signed and checked answer',
@@ -83,6 +140,18 @@ const one: Bench = {
   async setup() {
     const { consume, insert, close } = await started();
     return { subject: consume, baseline: insert, close };
+  },
+};
+
+const overParts: Bench = {
+  name: 'consume-over-its-parts',
+  says: 'the same',
+  baselineSays:
+    'a bare NATS round trip, one Ed25519 signature and its check, one PostgreSQL insert',
+  perRound: 500,
+  async setup() {
+    const world = await started();
+    return { subject: world.consume, baseline: await partsOf(world), close: world.close };
   },
 };
 
@@ -104,4 +173,4 @@ const many: Bench = {
   },
 };
 
-export const consumptions: readonly Bench[] = [one, many];
+export const consumptions: readonly Bench[] = [one, overParts, many];
