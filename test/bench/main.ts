@@ -4,6 +4,7 @@ import { algebra } from './cases/algebra.ts';
 import { consumptions } from './cases/consume.ts';
 import { guarded } from './cases/guard.ts';
 import { issuances } from './cases/issuance.ts';
+import { links } from './cases/links.ts';
 import { peers } from './cases/peers.ts';
 import { pepChecks } from './cases/pep-check.ts';
 import { revocations } from './cases/revoke.ts';
@@ -12,6 +13,7 @@ import { type Bench, type Measured, machine, measure, table } from './harness.ts
 
 const benches: readonly Bench[] = [
   ...pepChecks,
+  ...links,
   ...guarded,
   ...issuances,
   ...peers,
