@@ -13,6 +13,13 @@ export type Bench = {
   targetRatio?: number;
   /** Operations per round; there are eight rounds, alternating baseline and subject. */
   perRound: number;
+  /** Rounds of each side that count, after one to warm up. Default 4; 1 does without warming up. */
+  rounds?: number;
+  /**
+   * Operations say themselves how long what they measure took, in microseconds, or several of it: what
+   * ends in another process, or begins in the middle.
+   */
+  selfTimed?: boolean;
   setup(): Promise<{
     subject: Operation;
     baseline: Operation;
@@ -47,13 +54,16 @@ export async function measure(bench: Bench): Promise<Measured> {
   const { subject, baseline, prepare, close } = await bench.setup();
   const times = { subject: [] as number[], baseline: [] as number[] };
   try {
-    for (let round = 0; round <= ROUNDS; round++) {
+    const rounds = bench.rounds ?? ROUNDS;
+    for (let round = rounds === 1 ? 1 : 0; round <= rounds; round++) {
       for (const [side, operation] of [
         ['baseline', baseline],
         ['subject', subject],
       ] as const) {
         await prepare?.(bench.perRound);
-        const taken = await timeRound(operation, bench.perRound);
+        const taken = bench.selfTimed
+          ? await askRound(operation, bench.perRound)
+          : await timeRound(operation, bench.perRound);
         if (round > 0) times[side].push(...taken);
       }
     }
@@ -78,6 +88,15 @@ async function timeRound(operation: Operation, count: number): Promise<Float64Ar
     const result = operation();
     if (result instanceof Promise) await result;
     taken[i] = Number(process.hrtime.bigint() - startedAt) / 1_000;
+  }
+  return taken;
+}
+
+async function askRound(operation: Operation, count: number): Promise<number[]> {
+  const taken: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const said = (await operation()) as number | number[];
+    taken.push(...(Array.isArray(said) ? said : [said]));
   }
   return taken;
 }

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { algebra } from './cases/algebra.ts';
 import { consumptions } from './cases/consume.ts';
@@ -37,6 +38,7 @@ if (wanted.length === 0) {
   process.exit(2);
 }
 
+const load = loadavg();
 const results: Measured[] = [];
 for (const bench of wanted) {
   process.stderr.write(`${bench.name}: ${bench.says}; against ${bench.baselineSays}\n`);
@@ -49,5 +51,5 @@ process.stdout.write(
 if (values.json)
   writeFileSync(
     values.json,
-    `${JSON.stringify({ machine: on, at: new Date().toISOString(), results }, null, 2)}\n`,
+    `${JSON.stringify({ machine: on, load, at: new Date().toISOString(), results }, null, 2)}\n`,
   );

@@ -98,4 +98,23 @@ const whole: Bench = {
   },
 };
 
-export const guarded: readonly Bench[] = [whole];
+const MANY = 16;
+const many: Bench = {
+  name: `guard-${MANY}-at-once`,
+  says: `${MANY} calls at the same time, as above`,
+  baselineSays: `${MANY} writes and publishes at the same time`,
+  perRound: 100,
+  async setup() {
+    const { call, bare, prepare, close } = await started();
+    const all = (one: () => Promise<unknown>) => () =>
+      Promise.all(Array.from({ length: MANY }, one));
+    return {
+      subject: all(call),
+      baseline: all(bare),
+      prepare: (operations) => prepare(operations * MANY),
+      close,
+    };
+  },
+};
+
+export const guarded: readonly Bench[] = [whole, many];
