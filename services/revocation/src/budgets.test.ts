@@ -1,12 +1,13 @@
 import type { Bus } from '@remit/bus';
 import type { BudgetRegistration, SettleResponse, TokenSubjects } from '@remit/contracts';
 import { createDatabase, createLogger, type Database } from '@remit/service-kit';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from './app.ts';
 import { reserveAll } from './domain/reserve.ts';
 import { createSpender, type Spender } from './domain/spender.ts';
 import { forgetBudgets } from './store/budgets.ts';
-import type { Tables } from './store/tables.ts';
+import type { Tables, Trx } from './store/tables.ts';
 import {
   configOf,
   connectPep,
@@ -15,6 +16,7 @@ import {
   type Rig,
   subjectsOf,
   TENANT,
+  until,
 } from './test/rig.ts';
 
 const AUDIENCE = 'https://erp.example';
@@ -265,7 +267,6 @@ describe('200 callers at once', () => {
     expect(await call([{ id, unit: 'EUR', amount: rest }], made, 1)).toBe(true);
   });
 
-  // Deadlocks (40P01) when accounts are locked in the order in which a token names its budgets.
   it('with two budgets in both orders never wait for each other', async () => {
     const a = await budgeted({ limit: callers * CALL });
     const b = await budgeted({ limit: callers * CALL });
@@ -280,6 +281,32 @@ describe('200 callers at once', () => {
     );
     expect(answers.filter(Boolean)).toHaveLength(callers);
     expect(await account(a.id)).toEqual(await account(b.id));
+  });
+});
+
+describe('two budgets', () => {
+  // Goes red when lockAccounts() locks in another order than by id: two callers could then each hold
+  // what the other waits for.
+  it('are locked in the order of their ids, whatever the order in which a token names them', async () => {
+    const both = await Promise.all([budgeted({ limit: 9 * CALL }), budgeted({ limit: 9 * CALL })]);
+    const [low, high] = both.toSorted((a, b) => (a.id < b.id ? -1 : 1)) as typeof both;
+    const charges = [...high.one, ...low.one];
+    await reserve({ charges });
+    const lock = (trx: Trx, id: string) =>
+      sql`select 1 from budget_account where tenant = ${TENANT} and id = ${id}
+        for update nowait`.execute(trx);
+    let waiting: ReturnType<typeof reserve> | undefined;
+    await database.withTenant(TENANT, async (trx) => {
+      await lock(trx, low.id);
+      waiting = reserve({ charges });
+      await until(async () => {
+        const { rows } = await sql`select 1 from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'`.execute(database.db);
+        expect(rows).not.toEqual([]);
+      });
+      await lock(trx, high.id);
+    });
+    expect(await waiting).toEqual({ outcome: 'reserved' });
   });
 });
 
