@@ -174,6 +174,20 @@ describe('startTask', () => {
     });
   });
 
+  it('asks for less than the task type says where it is told to', async () => {
+    const net = network(issuerRoutes);
+    const limits = { tokenSeconds: 60, depthMax: 0, links: false, mayAct: [] };
+    await agentOn(net.fetch).startTask({ ...TASK, limits });
+    const asked = new URLSearchParams(net.to(`${ISSUER}/token`)[0]?.body);
+    const [detail] = JSON.parse(asked.get('authorization_details') ?? '[]') as { limits: object }[];
+    expect(detail?.limits).toEqual({
+      token_seconds: 60,
+      depth_max: 0,
+      links: false,
+      may_act: [],
+    });
+  });
+
   it('answers a nonce challenge of the issuer once, with a new assertion and a new proof', async () => {
     let first = true;
     const net = network({

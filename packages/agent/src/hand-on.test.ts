@@ -1,4 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   type Capability as Claims,
   capabilityPayload,
@@ -203,6 +205,23 @@ describe('handOn', () => {
     const error = await refusalOf(() => bearer.handOn(held, { to: 'x', permissions: [READ] }));
     expect(error.message).toBe('a bearer token cannot be handed on');
   });
+});
+
+// Every line of the example on the page stands below as it is there.
+it('is as short as the page on handing on shows it', async () => {
+  const { agent, held, net } = await holder();
+  const { fetch } = net;
+  const worker = createWorker({ fetch });
+  const handover = agent.handOn(held, { to: worker.jkt, permissions: [READ] });
+  const answer = await worker.receive(handover).fetch(`${TOOL}/x`);
+  expect(answer.status).toBe(200);
+
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/delegation.md'), 'utf8');
+  const [, example = ''] = /```ts\n([^`]*`[^`]*`[^`]*)```/.exec(page) ?? [];
+  const lines = example.trim().split('\n');
+  expect(lines).toHaveLength(3);
+  const test = readFileSync(import.meta.filename, 'utf8');
+  expect(lines.filter((line) => !test.includes(`  ${line}\n`))).toEqual([]);
 });
 
 describe('revoke', () => {

@@ -6,4 +6,10 @@ export type { Handover } from './handover.ts';
 export { createWorker, type Holder, type WorkerOptions } from './holder.ts';
 export type { Fetch } from './http.ts';
 export type { PrivateJwk } from './keys.ts';
-export type { DelegationRequest, RenewalRequest, Task, TaskRequest } from './token-request.ts';
+export type {
+  DelegationRequest,
+  RenewalRequest,
+  Task,
+  TaskLimits,
+  TaskRequest,
+} from './token-request.ts';

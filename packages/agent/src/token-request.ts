@@ -25,6 +25,24 @@ export type TaskRequest = {
   readonly requested?: readonly PermissionJson[];
   /** Take what is allowed of `requested` instead of being refused. Default false. */
   readonly narrow?: boolean;
+  /** Asks for less than the task type says; more is refused. */
+  readonly limits?: TaskLimits;
+};
+
+/** What a task may be less than its type says. */
+export type TaskLimits = {
+  /** Seconds from the launch in which its first tokens can be renewed. */
+  readonly untilSeconds?: number;
+  /** The life of one token, seconds. */
+  readonly tokenSeconds?: number;
+  /** How often a token can be handed on. */
+  readonly depthMax?: number;
+  /** `true`: one call, whoever makes it. */
+  readonly singleUse?: boolean;
+  /** `false`: not handed on offline. */
+  readonly links?: boolean;
+  /** The agents that it can be handed to. */
+  readonly mayAct?: readonly string[];
 };
 
 /** What of a token is handed to another agent. */
@@ -123,6 +141,7 @@ export function taskForm(request: TaskRequest, client: { id: string; assertion: 
       task_type: request.taskType,
       slots: request.slots ?? {},
       ...(request.narrow === undefined ? {} : { narrow: request.narrow }),
+      ...(request.limits === undefined ? {} : { limits: limitsDetail(request.limits) }),
     },
     ...capabilityDetails(request.requested ?? []),
   ];
@@ -131,6 +150,18 @@ export function taskForm(request: TaskRequest, client: { id: string; assertion: 
     resource: request.resource,
     authorization_details: JSON.stringify(details),
   }).toString();
+}
+
+/** Members that are undefined are left out by JSON. */
+function limitsDetail(limits: TaskLimits): object {
+  return {
+    until_seconds: limits.untilSeconds,
+    token_seconds: limits.tokenSeconds,
+    depth_max: limits.depthMax,
+    single_use: limits.singleUse,
+    links: limits.links,
+    may_act: limits.mayAct,
+  };
 }
 
 /**

@@ -28,17 +28,16 @@ export const tokenForm = closed({
 });
 export type TokenForm = Static<typeof tokenForm>;
 
-/** RFC 7662 section 2.1. The hint is not needed: there is one kind of token. */
-export const introspectionForm = closed({
+/**
+ * A request about one token (RFC 7662 section 2.1, RFC 7009 section 2.1). The hint is not needed: there
+ * is one kind of token.
+ */
+export const tokenStateForm = closed({
   ...clientAuthParameters,
   token: Type.String({ minLength: 1, maxLength: 65_536 }),
   token_type_hint: value,
 });
-export type IntrospectionForm = Static<typeof introspectionForm>;
-
-/** RFC 7009 section 2.1. */
-export const revocationForm = introspectionForm;
-export type RevocationForm = IntrospectionForm;
+export type TokenStateForm = Static<typeof tokenStateForm>;
 
 type Single = Exclude<keyof TokenForm, (typeof REPEATABLE)[number]>;
 

@@ -2,7 +2,7 @@ import { capabilityPayload, checkTimes, TokenError } from '@remit/capability';
 import type { IssuerDeps } from '../deps.ts';
 import { IssuerError } from '../error.ts';
 import { authenticateResourceServer } from './authenticate.ts';
-import type { IntrospectionForm } from './form.ts';
+import type { TokenStateForm } from './form.ts';
 import { nowSeconds } from './session.ts';
 import { findHeldToken, type HeldToken, jktOf, subjectsOf } from './subject-token.ts';
 import type { Trail } from './trail.ts';
@@ -28,7 +28,7 @@ const INACTIVE: Introspection = Object.freeze({ active: false });
  */
 export async function introspect(
   deps: IssuerDeps,
-  request: { tenant: string; form: IntrospectionForm; authorization: string | undefined },
+  request: { tenant: string; form: TokenStateForm; authorization: string | undefined },
   trail: Trail,
 ): Promise<Introspection> {
   const { tenant, form } = request;

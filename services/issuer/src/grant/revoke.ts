@@ -1,7 +1,7 @@
 import type { IssuerDeps } from '../deps.ts';
 import { IssuerError } from '../error.ts';
 import { authenticateAgent } from './authenticate.ts';
-import type { RevocationForm } from './form.ts';
+import type { TokenStateForm } from './form.ts';
 import { nowSeconds } from './session.ts';
 import { findHeldToken } from './subject-token.ts';
 import type { Trail } from './trail.ts';
@@ -21,7 +21,7 @@ const LATE_SECONDS = 60;
  */
 export async function revokeToken(
   deps: IssuerDeps,
-  request: { tenant: string; form: RevocationForm; authorization: string | undefined },
+  request: { tenant: string; form: TokenStateForm; authorization: string | undefined },
   trail: Trail,
 ): Promise<'nothing' | 'revoked'> {
   const { tenant, form } = request;

@@ -1,10 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import {
-  type IntrospectionForm,
-  introspectionForm,
-  type RevocationForm,
-  revocationForm,
-} from '../grant/form.ts';
+import { type TokenStateForm, tokenStateForm } from '../grant/form.ts';
 import { introspect } from '../grant/introspect.ts';
 import { revokeToken } from '../grant/revoke.ts';
 import { type EndpointDeps, oauthEndpoint } from './oauth-endpoint.ts';
@@ -15,10 +10,10 @@ import { type EndpointDeps, oauthEndpoint } from './oauth-endpoint.ts';
  */
 export function introspectionRoute(http: FastifyInstance, deps: EndpointDeps): void {
   const { introspections } = deps.metrics;
-  oauthEndpoint<IntrospectionForm>(http, deps, {
+  oauthEndpoint<TokenStateForm>(http, deps, {
     name: 'introspect',
     path: '/t/:tenant/introspect',
-    form: introspectionForm,
+    form: tokenStateForm,
     async answer(asked, trail) {
       const found = await introspect(deps.issuer, asked, trail);
       introspections.add({ outcome: found.active ? 'active' : 'inactive' });
@@ -34,10 +29,10 @@ export function introspectionRoute(http: FastifyInstance, deps: EndpointDeps): v
  */
 export function revocationRoute(http: FastifyInstance, deps: EndpointDeps): void {
   const { revocations } = deps.metrics;
-  oauthEndpoint<RevocationForm>(http, deps, {
+  oauthEndpoint<TokenStateForm>(http, deps, {
     name: 'revoke',
     path: '/t/:tenant/revoke',
-    form: revocationForm,
+    form: tokenStateForm,
     async answer(asked, trail) {
       revocations.add({ outcome: await revokeToken(deps.issuer, asked, trail) });
       return {};
