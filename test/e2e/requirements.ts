@@ -37,6 +37,22 @@ const list = {
       'never admits what an ancestor, an envelope or the user does not',
     ),
   },
+  'links-two-readings': {
+    promise: 'What is handed on offline is read alike by two verifiers that share no code.',
+    source: 'capability: handing on offline',
+    ...at(
+      'packages/capability/src/link/agreement.test.ts',
+      'agrees with a second verifier on chains of all kinds',
+    ),
+  },
+  'links-recorded': {
+    promise: 'Every call with a chain names all of it, and each link has a record when first seen.',
+    source: 'capability: handing on offline',
+    ...at(
+      'packages/pep/src/chain.test.ts',
+      'writes the whole chain in every record, and each link once when it is first seen',
+    ),
+  },
   'checked-copy': {
     promise: 'What was checked is what the tool gets: a frozen copy, never the request.',
     source: 'capability: numbers and arguments',

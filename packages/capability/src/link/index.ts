@@ -1,7 +1,7 @@
 export { createLink, type NewLink } from './create.ts';
 export { type LinkCode, LinkError, type LinkErrorContext } from './errors.ts';
+export { LINK_REASONS } from './link-reasons.ts';
 export { type LinkClaims, type ReadLink, readLink } from './read.ts';
-export { LINK_REASONS } from './reasons.ts';
 export type { ChainLink } from './rules.ts';
 export {
   type ChainOptions,
