@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createDatabase, createLogger, type Database } from '@remit/service-kit';
 import { StatusList } from '@sd-jwt/jwt-status-list';
 import { decodeJwt } from 'jose';
@@ -118,6 +118,19 @@ describe('a store', () => {
     await sql`update lease set feed_ms = 0, offset_ms = 0`.execute(owner.db);
   });
 
+  it('is verified also while the disk takes nothing: the older file and the memory still count', async () => {
+    const file = newFile();
+    const guard = guardOf(file);
+    await guard.verify();
+    rmSync(dirname(file), { recursive: true });
+    await renewLease(database, 'somebody', 1);
+    expect(await guard.verify()).toBe(true);
+    expect(existsSync(file)).toBe(false);
+    guard.saw((await readState(database)).renewals + 1_000_000, 1);
+    expect(await guard.verify()).toBe(false);
+    expect(guard.reasons).toHaveLength(1);
+  });
+
   it('is not known for longer than two seconds, nor after it did not answer', async () => {
     let nowMs = 0;
     const guard = guardOf(newFile(), () => nowMs);
@@ -151,6 +164,11 @@ describe('an older copy of the database under a running service', () => {
     const place = await rig.register(token);
     // What the older copy lacks: a revocation, and the registration above.
     const revoked = await rig.revoke('user', token.user);
+    // The leader has looked at the epoch that an earlier test began.
+    const { renewals } = await readState(database);
+    await until(async () =>
+      expect((await readState(database)).renewals).toBeGreaterThan(renewals + 2),
+    );
     await sql`update lease set renewals = renewals - 8`.execute(owner.db);
     await owner.withTenant(TENANT, async (trx) => {
       await sql`delete from revocation where seq >= ${revoked.seq}`.execute(trx);
@@ -158,6 +176,7 @@ describe('an older copy of the database under a running service', () => {
       await sql`delete from registration where jti = ${token.jti}`.execute(trx);
     });
     await until(async () => expect((await rig.head()).epoch).not.toBe(epoch));
+    await rig.ready();
     expect((await rig.check([token])).revoked).toMatchObject({ kind: 'tenant' });
     const answer = await rig.app.http.inject(new URL(place.uri).pathname);
     const { lst } = decodeJwt(answer.body)['status_list'] as { lst: string };

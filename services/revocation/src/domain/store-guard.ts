@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { closed, conform, count, parseJsonStrict, text } from '@remit/contracts';
@@ -49,13 +50,21 @@ export function createStoreGuard(options: {
   const { database, log, file, monotonicMs, knownForMs = 2_000, onWentBack } = options;
   let seen = read(file, log);
   let verifiedAtMs: number | null = null;
+  let written = true;
+  const draft = `${file}.${randomUUID().slice(0, 8)}`;
 
   function keep(next: Evidence): void {
     seen = next;
-    // Renamed into place: half a file would be no evidence.
-    const draft = `${file}.new`;
-    writeFileSync(draft, JSON.stringify(next), { mode: 0o600 });
-    renameSync(draft, file);
+    try {
+      // Renamed into place: half a file would be no evidence.
+      writeFileSync(draft, JSON.stringify(next), { mode: 0o600 });
+      renameSync(draft, file);
+      written = true;
+    } catch (error) {
+      // What is in memory and on other replicas still counts; the feed goes on.
+      if (written) log.error({ err: error, file }, 'what was seen of the store cannot be kept');
+      written = false;
+    }
   }
 
   async function wentBack(state: StoreState): Promise<string | undefined> {
