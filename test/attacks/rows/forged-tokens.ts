@@ -177,7 +177,6 @@ export function forgedTokens(at: () => Stage): void {
         JSON.stringify({ protected: h, payload: p, signature: s }),
         `${h}.${p}.${s}.${s}`,
         `${h}.${p}.${s}=`,
-        `${h}.${p}.${s}~`,
         `${h}=.${p}.${s}`,
         `${h}.${p.slice(0, -1)}+.${s}`,
         `${b64(`\ufeff${JSON.stringify(header())}`)}.${p}.${s}`,
@@ -194,6 +193,7 @@ export function forgedTokens(at: () => Stage): void {
       ]) {
         await refuse(token, 'token_malformed');
       }
+      await refuse(`${h}.${p}.${s}~`, 'link_malformed');
     });
 
     test('row 10: claims that are not the signed ones are never read', async () => {
@@ -324,12 +324,12 @@ export function forgedTokens(at: () => Stage): void {
     test('row 67: a token that is deep, long or wide is refused at once', async () => {
       let act: unknown = { sub: 'procurement-agent' };
       for (let i = 0; i < 60; i++) act = { sub: `a${i}`, act };
-      const audiences = Array.from({ length: 700 }, (_, i) => `a${i}`);
+      const audiences = Array.from({ length: 400 }, (_, i) => `a${i}`);
       for (const [change, reason] of [
         [{ act }, 'token_malformed'],
         [{ lineage: Array.from({ length: 9 }, (_, i) => `a${i}`) }, 'token_malformed'],
         [{ aud: audiences }, 'token_malformed'],
-        [{ aud: 'x'.repeat(3_000) }, 'token_malformed'],
+        [{ aud: 'x'.repeat(2_500) }, 'token_malformed'],
         [{ extra: 'x'.repeat(6_000) }, 'token_too_large'],
       ] as const) {
         const startedAt = performance.now();
