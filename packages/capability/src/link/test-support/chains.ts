@@ -35,7 +35,7 @@ function newKey(alg: TestKey['alg']): TestKey {
 }
 
 /** Key 0 holds the token; 1 to 3 may be named as actors; the others are anybody's. */
-export const KEYS: readonly TestKey[] = [
+const KEYS: readonly TestKey[] = [
   newKey('ES256'),
   newKey('Ed25519'),
   newKey('ES256'),
@@ -96,7 +96,7 @@ const RESOURCES = ['erp/s/S-1', 'erp/s/S-2', 'erp/s/*', 'erp/s/**', 'erp/o'];
 const ARG_LISTS = ['any', [], ['amount'], ['amount', 'note']] as const;
 
 /** Permissions of the small world that the reference can try out whole. */
-export const permission: fc.Arbitrary<WrittenPermission> = fc
+const permission: fc.Arbitrary<WrittenPermission> = fc
   .record({
     actions: fc.uniqueArray(fc.constantFrom(...ACTIONS), { minLength: 1, maxLength: 3 }),
     resources: fc.uniqueArray(fc.constantFrom(...RESOURCES), { minLength: 1, maxLength: 2 }),
@@ -111,7 +111,7 @@ export const permission: fc.Arbitrary<WrittenPermission> = fc
     ...(max === undefined ? {} : { constraints: { amount: { max } } }),
     ...(online === 0 ? { check: 'online' as const } : {}),
   }));
-export const permissions = fc.array(permission, { minLength: 1, maxLength: 2 });
+const permissions = fc.array(permission, { minLength: 1, maxLength: 2 });
 
 const WIDE: WrittenPermission = {
   actions: ['s.*', 'o.create'],
@@ -120,7 +120,7 @@ const WIDE: WrittenPermission = {
 };
 
 /** Mostly less than what it is made from, sometimes the same, seldom more. */
-export function lessOf(from: readonly WrittenPermission[], seed: number): WrittenPermission[] {
+function lessOf(from: readonly WrittenPermission[], seed: number): WrittenPermission[] {
   const [first, ...rest] = from;
   if (first === undefined) return [];
   const { actions, resources, args, constraints } = first;
