@@ -37,7 +37,7 @@ export function budgets(at: () => Stage): void {
       const tasks = await Promise.all([start(), start()]);
       const answers = await Promise.all(
         Array.from({ length: 24 }, (_, n) =>
-          order(n % 2 === 0 ? 1 : 2, tasks[n % 4 < 2 ? 0 : 1] as Capability, 99.99),
+          order(n % 2 === 0 ? 1 : 2, tasks[n % 4 < 2 ? 0 : 1], 99.99),
         ),
       );
       expect(answers.filter((answer) => answer.startsWith('201'))).toHaveLength(10);
