@@ -114,4 +114,26 @@ describe('the configuration of the bus', () => {
       'not a tenant id',
     );
   });
+
+  test('gives an auditor the checkpoints alone, in an account with a stream of its own', () => {
+    const { accounts } = configOf({ ...members, auditors: ['ernst'] } as never);
+    const account = accounts['AUDITOR_ernst'];
+    expect(account).toMatchObject({
+      jetstream: 'enabled',
+      imports: [{ stream: { account: 'REMIT', subject: 'remit.checkpoint.*' } }],
+    });
+    expect(account?.users[0]?.permissions?.subscribe.allow).toEqual([
+      '_INBOX_ernst.>',
+      'remit.checkpoint.*',
+    ]);
+    // Nothing of ours: every right is about its own stream.
+    for (const subject of account?.users[0]?.permissions?.publish.allow ?? []) {
+      expect(subject).toContain('.CHECKPOINTS');
+    }
+    expect(accounts['REMIT']?.exports).toContainEqual({
+      stream: 'remit.checkpoint.*',
+      accounts: ['AUDITOR_ernst'],
+    });
+    expect(() => configOf({ ...members, auditors: ['siem'] } as never)).toThrow(RangeError);
+  });
 });

@@ -1,5 +1,6 @@
-import { nodeName, patterns, SERVICES, tenantId } from '@remit/contracts';
+import { ANY, nodeName, patterns, SERVICES, tenantId } from '@remit/contracts';
 import {
+  auditorRights,
   OPERATOR,
   operatorRights,
   pepRights,
@@ -14,6 +15,8 @@ import {
 export type BusMembers = {
   tenants: readonly { tenant: string; peps: readonly string[] }[];
   siems: readonly string[];
+  /** Who keeps checkpoints in an account, and a stream, of their own. Default: nobody. */
+  auditors?: readonly string[];
 };
 
 /** Gives the public nkey of a user; makes one where there is none. */
@@ -35,7 +38,7 @@ const SYSTEM_ACCOUNT = 'SYS';
  * Throws ContractError `ID_INVALID` for a name that is none, and RangeError for a name used twice.
  */
 export function natsConfig(members: BusMembers, nkey: PublicNkey): Record<string, unknown> {
-  const { tenants, siems } = checked(members);
+  const { tenants, siems, auditors = [] } = checked(members);
   const account = (name: string) => (user: string, rights: Rights) => ({
     nkey: nkey({ account: name, user }),
     permissions: {
@@ -65,6 +68,9 @@ export function natsConfig(members: BusMembers, nkey: PublicNkey): Record<string
       ],
       exports: [
         ...grouped([...exported('stream', pepStreams), ...exported('service', pepServices)]),
+        ...(auditors.length > 0
+          ? [{ stream: patterns.checkpoint(ANY), accounts: auditors.map(auditorAccount) }]
+          : []),
         ...siems.flatMap((siem) =>
           siemServices(siem).map((each) => ({
             service: each.remote,
@@ -100,6 +106,13 @@ export function natsConfig(members: BusMembers, nkey: PublicNkey): Record<string
       ],
     };
   }
+  for (const auditor of auditors) {
+    accounts[auditorAccount(auditor)] = {
+      jetstream: 'enabled',
+      imports: [{ stream: fromServices(patterns.checkpoint(ANY)) }],
+      users: [account(auditorAccount(auditor))(auditor, auditorRights(auditor))],
+    };
+  }
   return {
     // A subscriber that does not read is cut off instead of slowing those who publish.
     write_deadline: '1s',
@@ -117,6 +130,10 @@ function pepAccount(tenant: string, pep: string): string {
 
 function siemAccount(siem: string): string {
   return `SIEM_${siem}`;
+}
+
+function auditorAccount(auditor: string): string {
+  return `AUDITOR_${auditor}`;
 }
 
 function fromServices(subject: string): { account: string; subject: string } {
@@ -152,5 +169,6 @@ function checked(members: BusMembers): BusMembers {
   }
   const siems = new Set<string>();
   for (const siem of members.siems) claim(siems, siem);
+  for (const auditor of members.auditors ?? []) claim(siems, auditor);
   return members;
 }

@@ -5,6 +5,7 @@ import { type BusMembers, natsConfig } from './config.ts';
 import { seedFiles } from './seeds.ts';
 
 const USAGE = `node infra/nats/main.ts --out DIR [--peps TENANT/PEP,...] [--siems NAME,...]
+     [--auditors NAME,...]
 
 Writes DIR/nats.json, the accounts and permissions of the bus, and one nkey seed per user below
 DIR/seeds, all 0600. Seeds that exist are kept: to add a tenant, a PEP or a SIEM, run it again with
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     out: { type: 'string' },
     peps: { type: 'string', default: '' },
     siems: { type: 'string', default: '' },
+    auditors: { type: 'string', default: '' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -25,7 +27,11 @@ if (values.help || values.out === undefined) {
   process.exit(values.help ? 0 : 2);
 }
 
-const members: BusMembers = { tenants: byTenant(list(values.peps)), siems: list(values.siems) };
+const members: BusMembers = {
+  tenants: byTenant(list(values.peps)),
+  siems: list(values.siems),
+  auditors: list(values.auditors),
+};
 mkdirSync(values.out, { recursive: true, mode: 0o700 });
 const config = natsConfig(members, seedFiles(join(values.out, 'seeds')));
 // Written beside and moved, so that a server never reads half of it.

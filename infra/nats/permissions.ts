@@ -124,6 +124,25 @@ export function pepServices(tenant: string, pep: string): string[] {
   ];
 }
 
+/** The stream in which an auditor's account keeps checkpoints: its own, beyond the reach of ours. */
+const AUDITOR_STREAM = 'CHECKPOINTS';
+
+/**
+ * The rights of an auditor in its own account: hears every checkpoint, and keeps them in a stream of
+ * that account, which no user of another account can read, change or delete.
+ */
+export function auditorRights(auditor: string): Rights {
+  return {
+    publish: [
+      ...jetStreamApi.ownStream(AUDITOR_STREAM),
+      ...jetStreamApi.declareDurable(AUDITOR_STREAM, auditor),
+      jetStreamApi.nextMessages(AUDITOR_STREAM, auditor),
+      jetStreamApi.acknowledgements(AUDITOR_STREAM, auditor),
+    ],
+    subscribe: [patterns.inbox(auditor), patterns.checkpoint(ANY)],
+  };
+}
+
 /** What a SIEM may send: read its own durable of the audit stream, which audit made, and acknowledge. */
 export function siemServices(siem: string): { remote: string; local: string; stream: boolean }[] {
   const { stream } = durables.auditSiem;
