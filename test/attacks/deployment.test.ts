@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { budgets } from './rows/budgets.ts';
 import { delegations } from './rows/delegation.ts';
 import { forgedTokens } from './rows/forged-tokens.ts';
+import { ledger } from './rows/ledger.ts';
 import { libraries } from './rows/libraries.ts';
 import { chains } from './rows/links.ts';
 import { stolenTokens } from './rows/proofs.ts';
@@ -28,6 +29,7 @@ describe('delegations at the token endpoint', () => delegations(at));
 describe('surfaces around the token', () => surfaces(at));
 describe('orders against a budget', () => budgets(at));
 describe('bytes on the wire', () => wire(at));
+describe('the ledger', () => ledger(at));
 describe('libraries that nobody here wrote', () => libraries(at));
 describe('chains that are handed on offline', () => chains(at));
 
