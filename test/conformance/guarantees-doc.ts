@@ -8,7 +8,7 @@ export type Figures = {
 };
 
 /** Cases of the bench that `docs/guarantees.md` shows, by the promise that they measure. */
-export const SHOWN = /^(revoke|reconnect|catch-up|consume)-/;
+const SHOWN = /^(revoke|reconnect|catch-up|consume)-/;
 
 /** Writes measured figures into the page, between its marks. The words around them stay. */
 export function withFigures(page: string, { machine, at, load, results }: Figures): string {

@@ -99,7 +99,10 @@ export async function noteLedger(world: World, expected: readonly string[] = [])
       ({ says }) => !expected.some((tool) => says.startsWith(`${tool} `)),
     );
     if (missing.length === 0 || performance.now() - startedAt > LEDGER_MS) {
-      for (const row of rows) world.note({ kind: 'row', ...row });
+      const noted = new Set(
+        readHistory(world.historyFiles).flatMap((line) => (line.kind === 'row' ? [line.seq] : [])),
+      );
+      for (const row of rows) if (!noted.has(row.seq)) world.note({ kind: 'row', ...row });
       return;
     }
     await pause(500);

@@ -22,7 +22,7 @@ export type Fault =
   | { do: 'put-back-store' };
 
 /** What each statement is that a process may be killed at. */
-export const MOMENTS: Readonly<Record<string, RegExp>> = {
+const MOMENTS: Readonly<Record<string, RegExp>> = {
   consumption: /insert into "?single_use"?/,
   revocation: /insert into "revocation"/,
   registration: /insert into "registration/,

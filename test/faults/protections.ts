@@ -53,8 +53,8 @@ export async function provePeps(world: World, work: Work): Promise<Proof[]> {
       Promise.all([tool, 'erp'].map((each) => work.call(each, held, 'export'))),
     'believe-anyone': async (tool, held) => {
       await forger.revokeTask(held.task, tool);
-      await pause(500);
-      await Promise.all([tool, 'erp'].map((each) => work.call(each, held)));
+      for (let tries = 0; tries < 20 && (await work.call(tool, held)); tries++) await pause(200);
+      await work.call('erp', held);
     },
     'give-up': async (tool, held) => {
       const cut = [tool, 'erp-3'];
@@ -71,26 +71,35 @@ export async function provePeps(world: World, work: Work): Promise<Proof[]> {
     },
   };
   const from = world.note({ kind: 'fault', phase: 'end', fault: 'none', says: 'the proofs begin' });
-  await Promise.all(sabotaged.map(async (name) => scenes[name]?.(name, await token())));
-  await noteLedger(world, sabotaged);
+  const prove = async (names: readonly string[]): Promise<Proof[]> => {
+    await Promise.all(names.map(async (name) => scenes[name]?.(name, await token())));
+    await noteLedger(world, sabotaged);
+    // The token of a call may be older than the proofs; their calls are not.
+    const scene = readHistory(world.historyFiles).filter(
+      ({ t, kind }) => t >= from || kind === 'token',
+    );
+    return sabotaged.map((sabotage) => {
+      const invariant = (SABOTAGES[sabotage] as (typeof SABOTAGES)[string]).breaks;
+      // Only these two are called with something good all the time.
+      const judged =
+        invariant === 'I8'
+          ? scene.filter((line) => !('pep' in line) || ['erp-3', sabotage].includes(line.pep))
+          : scene;
+      const says = judge(judged, { bounds, only: [invariant] }).map((violation) => violation.says);
+      return {
+        invariant,
+        sabotage,
+        red: says.some((each) => each.includes(`${sabotage} `)),
+        honestRed: says.filter((each) => !sabotaged.some((name) => each.includes(`${name} `))),
+      };
+    });
+  };
+  const first = await prove(sabotaged);
+  // A scene whose honest part was refused for lack of time shows nothing: it is played once more.
+  const missed = first.filter(({ red }) => !red).map(({ sabotage }) => sabotage);
+  const proofs = missed.length === 0 ? first : await prove(missed);
   await Promise.all(sabotaged.map((name) => world.kill(name)));
-
-  const history = readHistory(world.historyFiles);
-  // The token of a call may be older than the proofs; their calls are not.
-  const scene = history.filter(({ t, kind }) => t >= from || kind === 'token');
-  return sabotaged.map((sabotage) => {
-    const invariant = (SABOTAGES[sabotage] as (typeof SABOTAGES)[string]).breaks;
-    const violations = judge(scene, { bounds, only: [invariant] });
-    const names = (each: string) => violations.filter(({ says }) => says.includes(`${each} `));
-    return {
-      invariant,
-      sabotage,
-      red: names(sabotage).length > 0,
-      honestRed: violations
-        .map(({ says }) => says)
-        .filter((says) => !sabotaged.some((each) => says.includes(`${each} `))),
-    };
-  });
+  return proofs;
 }
 
 /**

@@ -6,7 +6,9 @@ import {
   type ExtraContext,
   freePort,
   type Program,
+  removeStack,
   type Stack,
+  StackError,
   startStack,
   startTcpProxy,
   type TcpProxy,
@@ -17,7 +19,7 @@ import { describe, idp, loadOrganisation } from '../../demo/stack.ts';
 import { monotonicMs, openHistory } from './history.ts';
 import { SABOTAGES } from './sabotages.ts';
 
-export const TENANT = 'acme';
+const TENANT = 'acme';
 /** Tools with an honest PEP. The first one's address is the audience of all. */
 export const TOOLS: readonly string[] = ['erp', 'erp-2', 'erp-3'];
 /** Two of each service, so that no single death stops anything. */
@@ -52,8 +54,27 @@ const READY_MS = 90_000;
 const LAG_EVERY_MS = 20;
 const LAG_COUNTS_MS = 60;
 
+const TRIES = 3;
+
 /** Starts the deployment. Histories and clocks lie in `dir`, which stays. */
 export async function openWorld(options: {
+  dir: string;
+  onProgress?: (line: string) => void;
+}): Promise<World> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await tryWorld(options);
+    } catch (error) {
+      // With so many servers a port that was free may be taken by the time of its own.
+      const ended = error instanceof StackError && error.code === 'PROCESS_EXITED';
+      if (!ended || tries === TRIES) throw error;
+      options.onProgress?.(error.message);
+      removeStack(join(options.dir, 'stack'));
+    }
+  }
+}
+
+async function tryWorld(options: {
   dir: string;
   onProgress?: (line: string) => void;
 }): Promise<World> {
@@ -149,7 +170,9 @@ export async function openWorld(options: {
     const untilReady = async (names: readonly string[]): Promise<void> => {
       for (const name of names) {
         const isReady = async () => ((await ready(name)) ? true : undefined);
-        await waitUntil(name, isReady, { timeoutMs: READY_MS });
+        const managed = stack.processes.running().find((each) => each.name === name);
+        if (!managed) throw new StackError('PROCESS_EXITED', `${name} ended at its start.`);
+        await waitUntil(name, isReady, { timeoutMs: READY_MS, process: managed });
       }
     };
     await untilReady(PROCESSES);
