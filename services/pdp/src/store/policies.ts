@@ -26,6 +26,18 @@ export async function activeVersion(trx: Trx, tenant: string): Promise<VersionRe
     .executeTakeFirst();
 }
 
+/** The newest activations of a tenant, oldest first. */
+export async function activationHistory(trx: Trx, tenant: string): Promise<VersionRef[]> {
+  const rows = await trx
+    .selectFrom('policy_activations')
+    .select(['number', 'version'])
+    .where('tenant', '=', tenant)
+    .orderBy('seq', 'desc')
+    .limit(1_000)
+    .execute();
+  return rows.toReversed();
+}
+
 export async function findVersion(
   trx: Trx,
   tenant: string,
