@@ -7,6 +7,13 @@ import { b64, claimsOf, freshJwk, type Stage } from '../stage.ts';
 import { ACCESS_TOKEN, type TokenClient, tokenClient } from '../token-client.ts';
 import { linkRules } from './link-rules.ts';
 
+const sha256 = (text: string) => createHash('sha256').update(text).digest();
+/** The id by which a link goes that is signed with this `jti` behind a text. */
+const idOf = (text: string, jti: string) =>
+  sha256(`${sha256(`${text}~`).toString('base64url')}.${jti}`)
+    .subarray(0, 16)
+    .toString('base64url');
+
 const BOB = { user: 'bob', agents: ['procurement-agent'] };
 const BOB_TO_ANALYST = { user: 'bob', agents: ['procurement-agent', 'risk-analyst'] };
 
@@ -137,7 +144,7 @@ export function chains(at: () => Stage): void {
       await hand.refused(`${hand.held.token}~${foreign}`, 'link_spliced');
       const again = own.split('~')[1] ?? '';
       await hand.refused(`${other.token}~${again}`, 'link_spliced');
-      const claims = { prev: createHash('sha256').update(hand.held.token).digest('base64url') };
+      const claims = { prev: sha256(hand.held.token).toString('base64url') };
       await hand.refused(hand.link(hand.held.token, { claims }), 'link_spliced');
     });
 
@@ -195,10 +202,22 @@ export function chains(at: () => Stage): void {
       expect((await hand.risk(sibling, hand.worker)).status).toBe(200);
     });
 
+    test('row 22: a link with the id of a token that is somebody else’s is revoked, and that token lives', async () => {
+      const other = await hand.start();
+      const { jti } = claimsOf(other.token);
+      const chain = hand.link(hand.held.token, { claims: { jti } });
+      await stage.agent.revoke({ ...hand.toWorker(), token: chain });
+      const call = (headers: Record<string, string>) =>
+        fetch(`${stage.world.erp.url}/suppliers/S-100`, { headers });
+      const gone = () => call(stage.credentials(chain, { signer: hand.workerKey }));
+      await stage.world.until(async () => (await gone()).status === 401);
+      expect((await call(stage.credentials(other.token))).status).toBe(200);
+    });
+
     test('row 22: an administrator revokes a link that no service has seen', async () => {
       const jti = randomBytes(16).toString('base64url');
       const chain = hand.link(hand.held.token, { claims: { jti } });
-      await stage.world.revoke('dora', { kind: 'link', id: jti });
+      await stage.world.revoke('dora', { kind: 'link', id: idOf(hand.held.token, jti) });
       const call = () =>
         fetch(`${stage.world.erp.url}/suppliers/S-100`, {
           headers: stage.credentials(chain, { signer: hand.workerKey }),

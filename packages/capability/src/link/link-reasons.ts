@@ -11,7 +11,6 @@ export const LINK_REASONS: Readonly<Record<LinkCode, Reason>> = Object.freeze({
   LINK_ALG_NOT_ALLOWED: 'link_malformed',
   LINK_KEY_MISMATCH: 'link_key',
   LINK_MALFORMED: 'link_malformed',
-  LINK_REPEATED: 'link_malformed',
   LINK_SIGNATURE_INVALID: 'link_signature',
   LINK_SPLICED: 'link_spliced',
   NOTHING_GIVEN_UP: 'not_narrower',

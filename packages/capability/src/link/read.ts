@@ -10,7 +10,7 @@ import { LinkError } from './errors.ts';
 
 /** The claims of one link. */
 export interface LinkClaims {
-  /** 128 random bits. */
+  /** `jti`: 128 random bits, as its signer says. The link goes by `linkId`. */
   readonly id: string;
   /** SHA-256 of the text before the link. */
   readonly previous: string;

@@ -56,7 +56,7 @@ export function splitChain(text: string): SplitChain {
  * Checks: the token may be handed on offline and is bound by DPoP; hops in token plus links within
  * `depth.max`; and of each link its form (`readLink`), that the key in its header is the one that the
  * element before it is bound to, that `prev` is the SHA-256 of all text before it, its signature, and
- * the rules (`applyLink`): ids, life, actor, scope.
+ * the rules (`applyLink`): life, actor, scope.
  *
  * Doesn't check the token: `capability` must come from a verified signature over the first part of
  * `text`, and its issuer and audience must have been compared. Doesn't look at the clock, the proof of

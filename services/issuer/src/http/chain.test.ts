@@ -192,6 +192,18 @@ describe('at the endpoints about tokens', () => {
     });
   });
 
+  // Red when a link goes by an id that its signer chose: a revocation of it would be one of whatever
+  // else has that id, since a lineage holds ids of tokens and of links alike.
+  it('a revoked link takes nothing with it whose id its signer gave it', async () => {
+    const others = randomBytes(16).toString('base64url');
+    const { text } = handOn(root(), { id: others });
+    const answer = await post('revoke', { token: text, client_assertion: world.assertion() });
+    expect(answer.status).toBe(200);
+    const { kind, id } = asked('revocation.revoke') as { kind: string; id: string };
+    expect(kind).toBe('link');
+    expect(id).not.toBe(others);
+  });
+
   // Red when `introspect` takes a chain for its token: whoever asks does not follow the feed.
   it('is never active for those who ask', async () => {
     const tool = importSigner({

@@ -245,7 +245,6 @@ async function verify(text: string): Promise<Verdict> {
     must(next.prev === createHash('sha256').update(before).digest('base64url'), 'prev');
     await mustBeSigned(link, signer);
     must(next.exp <= exp && next.iat >= iat, 'times');
-    must(next.jti !== jti && !lineage.includes(next.jti), 'a new id');
     must(lies(worldOf(next.permissions), worldOf(permissions)), 'within');
     const actor = named.find((entry) => entry.jkt === next.jkt);
     if (actor) {
@@ -257,7 +256,9 @@ async function verify(text: string): Promise<Verdict> {
     }
     actors.at(-1)?.jkts.push(next.jkt);
     lineage.push(jti);
-    ({ jkt, exp, iat, jti } = next);
+    ({ jkt, exp, iat } = next);
+    const name = createHash('sha256').update(`${next.prev}.${next.jti}`).digest();
+    jti = name.subarray(0, 16).toString('base64url');
     nbf = Math.max(nbf, iat);
     permissions = next.permissions;
   }
