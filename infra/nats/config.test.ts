@@ -63,6 +63,7 @@ describe('the configuration of the bus', () => {
         allow: [
           'remit.audit.acme.erp-1.*',
           'remit.rpc.pdp.evaluate.acme.erp-1',
+          'remit.rpc.pdp.filter.acme.erp-1',
           'remit.rpc.revocation.claim.acme.erp-1',
           'remit.rpc.revocation.consume.acme.erp-1',
           'remit.rpc.revocation.reserve.acme.erp-1',

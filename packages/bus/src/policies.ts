@@ -34,6 +34,7 @@ export type BusPolicyName = keyof typeof BUS_POLICIES;
 /** The policy of each method when the caller names none. */
 export const METHOD_POLICY: { readonly [M in RpcMethod]: BusPolicyName } = {
   'pdp.evaluate': 'decide',
+  'pdp.filter': 'decide',
   'pdp.mint': 'decide',
   'registry.body': 'read',
   'registry.lookup': 'read',
@@ -77,4 +78,6 @@ export const BUS_TIMES = {
   consumeBackoffMs: 500,
   /** Before a message whose handler failed comes again. */
   nakDelayMs: 1_000,
+  /** Before a message comes again that nobody acknowledged, and nobody says is in work. */
+  ackWaitMs: 30_000,
 } as const;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Static, Type } from 'typebox';
 import { canonicalBytes, canonicalText } from './canonical.ts';
 import { dimensions, missJson } from './decision.ts';
+import { obligations } from './obligations.ts';
 import { permissionsJson } from './registry.ts';
 import { revSchema } from './revocation.ts';
 import { closed, count, oneOf, text } from './schema.ts';
@@ -87,6 +88,7 @@ export const auditRecord = closed({
   miss: Type.Optional(missJson),
   dimensions: Type.Optional(dimensions),
   policies: Type.Optional(Type.Array(text(128), { maxItems: 64 })),
+  obligations: Type.Optional(obligations),
   policy_version: Type.Optional(text(128)),
   registry_revision: Type.Optional(count),
   token: Type.Optional(

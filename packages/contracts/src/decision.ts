@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { budgetDeclarations } from './budgets.ts';
+import { obligations, signals } from './obligations.ts';
 import { permissionsJson } from './registry.ts';
 import { closed, count, oneOf, text } from './schema.ts';
 
@@ -40,6 +41,9 @@ export const evaluateRequest = closed({
   /** The scope of token and links as the PEP verified it. */
   scope: permissionsJson,
   operation,
+  /** The approval that the token was minted with. */
+  approval: Type.Optional(text(64)),
+  signals: Type.Optional(signals),
 });
 export type EvaluateRequest = Static<typeof evaluateRequest>;
 
@@ -50,10 +54,44 @@ export const evaluateResponse = closed({
   dimensions,
   miss: Type.Optional(missJson),
   policies: Type.Array(text(128), { maxItems: 64 }),
+  /** On allow: what must be fulfilled, or it is a deny. On deny: what would change the answer. */
+  obligations: Type.Optional(obligations),
   policy_version: text(128),
   registry_revision: count,
 });
 export type EvaluateResponse = Static<typeof evaluateResponse>;
+
+/** Which of these tools may be offered: as `evaluate`, with the arguments unknown. */
+export const filterRequest = closed({
+  actors: Type.Array(text(128), { minItems: 1, maxItems: 9 }),
+  user: text(128),
+  client: text(128),
+  task: closed({ id: text(64), type: text(128) }),
+  audience: text(2_048),
+  scope: permissionsJson,
+  /** An action, and a resource that may be a pattern: the tool takes an id, say. */
+  candidates: Type.Array(closed({ action: text(), resource: text() }), {
+    minItems: 1,
+    maxItems: 256,
+  }),
+});
+export type FilterRequest = Static<typeof filterRequest>;
+
+export const filterResponse = closed({
+  id: text(64),
+  /** One per candidate, in their order. */
+  verdicts: Type.Array(
+    closed({
+      /** `never`: every call would be refused. `online`: the pdp is asked for each call. */
+      offer: oneOf('never', 'online', 'local'),
+      reason: text(64),
+    }),
+    { maxItems: 256 },
+  ),
+  policy_version: text(128),
+  registry_revision: count,
+});
+export type FilterResponse = Static<typeof filterResponse>;
 
 const slotValue = Type.Union([text(256), Type.Number()]);
 

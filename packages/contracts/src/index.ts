@@ -37,6 +37,8 @@ export {
   type EvaluateResponse,
   evaluateRequest,
   evaluateResponse,
+  type FilterRequest,
+  type FilterResponse,
   type MintRequest,
   type MintResponse,
   type MissJson,
@@ -52,6 +54,14 @@ export { ContractError, type ContractErrorCode } from './error.ts';
 export { isWireErrorCode, WIRE_ERRORS, type WireErrorCode } from './errors.ts';
 export { decodeSubjectToken, encodeSubjectToken, nodeName, tenantId } from './ids.ts';
 export { type JsonLimits, type JsonObject, type JsonValue, parseJsonStrict } from './json.ts';
+export {
+  MAX_OBLIGATIONS,
+  OBLIGATION_TYPES,
+  type Obligation,
+  type ObligationType,
+  type Signals,
+  signals,
+} from './obligations.ts';
 export { ANY, inboxPrefix, jetStreamApi, patterns, SIEM_API_PREFIX } from './patterns.ts';
 export { isReason, REASONS, type Reason } from './reasons.ts';
 export {

@@ -71,6 +71,13 @@ export const REASONS = {
   user_inactive: 'The user is disabled or unknown.',
   task_scope: "The task's scope does not cover the request.",
   policy_forbid: 'A guardrail forbids the request.',
+  approval_required: 'A guardrail asks for an approval that the request does not have.',
+  step_up_required: 'A guardrail asks for a stronger or fresher sign-in of the user.',
+  obligation_unfulfilled:
+    'The decision asks for something that the enforcement point cannot do or did not manage.',
+  external_forbid: "The organisation's own decision point refuses the request.",
+  external_unavailable:
+    "The organisation's own decision point gave no answer that can be believed, so the request is refused.",
   policy_error: 'A policy could not be evaluated, so the request is refused.',
   scope_too_large: 'The scope that all dimensions allow passes a limit.',
 

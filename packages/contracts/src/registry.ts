@@ -151,6 +151,16 @@ export const toolBody = closed({
   args: Type.Optional(
     Type.Record(text(128), Type.Record(text(256), argType, { maxProperties: 64 })),
   ),
+  /**
+   * Resources of the tool that somebody wrote down: patterns, each with the classes of its data, and
+   * literal names, which a search can find.
+   */
+  resources: Type.Optional(
+    Type.Array(
+      closed({ resource: text(), classes: Type.Optional(Type.Array(text(64), { maxItems: 16 })) }),
+      { maxItems: 512 },
+    ),
+  ),
 });
 export type ToolBody = Static<typeof toolBody>;
 
@@ -177,19 +187,29 @@ export const lookupRequest = closed({
   audience: Type.Optional(text(2_048)),
   /** Also all tools of the tenant: the pdp makes the policies' schema from them. */
   tools: Type.Optional(Type.Literal(true)),
+  /** Also a page of the tenant's users, by id, those after one: for questions about everybody. */
+  users: Type.Optional(
+    closed({
+      after: Type.Optional(id),
+      limit: Type.Integer({ minimum: 1, maximum: 100 }),
+    }),
+  ),
 });
 export type LookupRequest = Static<typeof lookupRequest>;
 const status = oneOf('active', 'inactive');
+const foundUser = closed({ id, status, body: digest, roles: Type.Array(digest) });
 export const lookupResponse = closed({
   revision: count,
   tenant: closed({ status, body: digest }),
   /** Only those that exist, in the order asked. */
   actors: Type.Array(closed({ id, status, body: digest, envelope: digest })),
-  user: Type.Optional(closed({ id, status, body: digest, roles: Type.Array(digest) })),
+  user: Type.Optional(foundUser),
   task_type: Type.Optional(closed({ id, body: digest })),
   tool: Type.Optional(closed({ id, body: digest })),
   /** Where `tools` was asked for. */
   tools: Type.Optional(Type.Array(closed({ id, body: digest }), { maxItems: 1_024 })),
+  /** Where `users` was asked for. Fewer than the limit: there are no more. */
+  users: Type.Optional(Type.Array(foundUser, { maxItems: 100 })),
 });
 export type LookupResponse = Static<typeof lookupResponse>;
 

@@ -1,5 +1,12 @@
 import type { Static, TSchema } from 'typebox';
-import { evaluateRequest, evaluateResponse, mintRequest, mintResponse } from './decision.ts';
+import {
+  evaluateRequest,
+  evaluateResponse,
+  filterRequest,
+  filterResponse,
+  mintRequest,
+  mintResponse,
+} from './decision.ts';
 import { bodyRequest, bodyResponse, lookupRequest, lookupResponse } from './registry.ts';
 import {
   checkRequest,
@@ -39,6 +46,15 @@ export const rpc = {
     method: 'evaluate',
     request: evaluateRequest,
     response: evaluateResponse,
+    callers: [],
+    peps: true,
+    signedBy: 'pdp',
+  },
+  'pdp.filter': {
+    callee: 'pdp',
+    method: 'filter',
+    request: filterRequest,
+    response: filterResponse,
     callers: [],
     peps: true,
     signedBy: 'pdp',

@@ -75,6 +75,10 @@ export function answerOf(reason: Reason): RefusalAnswer {
     case 'policy_forbid':
       return { status: 403, oauthError: 'insufficient_scope' };
     case 'policy_error':
+    case 'approval_required':
+    case 'step_up_required':
+    case 'obligation_unfulfilled':
+    case 'external_forbid':
     // 401 would invite a client to get another token and repeat by itself (RFC 6750 section 3.1). The
     // use may be spent by a call whose answer got lost: doing the work twice is for people to decide.
     case 'budget_exceeded':
@@ -85,6 +89,7 @@ export function answerOf(reason: Reason): RefusalAnswer {
     case 'status_behind':
     case 'audit_unavailable':
     case 'pdp_unavailable':
+    case 'external_unavailable':
     case 'proof_unavailable':
     case 'budget_unavailable':
     case 'single_use_unavailable':

@@ -106,6 +106,7 @@ describe('the pdp', () => {
         'remit_pdp_cedar_slices_prepared',
         'remit_pdp_decision_seconds',
         'remit_pdp_decisions_total',
+        'remit_pdp_external_total',
         'remit_pdp_minted_permissions_total',
         'remit_pdp_outbox_unsent',
         'remit_pdp_policy_errors_total',

@@ -70,6 +70,7 @@ export type Kit<DB> = {
     callee: C,
     handlers: NoInfer<Handlers<C>>,
     signer: Signer,
+    options?: { maxInFlight?: number },
   ) => void;
   /** Publishes the public halves of the service's signing keys at `/.well-known/jwks.json`. */
   readonly publishKeys: (signers: () => readonly Signer[]) => void;
@@ -154,9 +155,10 @@ export async function openKit<DB>(options: {
         onStranger: strangerCounter(recorder, trust),
       }),
       audience,
-      serve: (callee, handlers, signer) => {
+      serve: (callee, handlers, signer, limits = {}) => {
         const served = bus.serve(callee, countServed(callee, handlers, metrics), {
           signer,
+          ...limits,
           onError: (error, context) =>
             log.error({ err: error, ...context }, 'a request failed inside'),
         });

@@ -9,18 +9,30 @@ import {
 } from '@cedar-policy/cedar-wasm/nodejs';
 import { PdpError } from '../errors.ts';
 import { type Head, readHead } from './head.ts';
+import { type Asks, readObligation } from './obligations.ts';
 import { PLATFORM_POLICY } from './platform.ts';
 import { type Reads, readsOf } from './reads.ts';
 import { createIndex, type GuardrailIndex } from './slice.ts';
 
 /** One `forbid` of a tenant, with what is known of it without evaluating it. */
-export type Guardrail = { id: string; file: string; text: string; head: Head; reads: Reads };
+export type Guardrail = {
+  id: string;
+  file: string;
+  text: string;
+  head: Head;
+  reads: Reads;
+  /** What it asks for in place of a plain no. */
+  asks?: Asks;
+};
 
 export type GuardrailSet = {
   /** SHA-256 of the files that the set was made from. */
   version: string;
   guardrails: readonly Guardrail[];
+  byId: ReadonlyMap<string, Guardrail>;
   index: GuardrailIndex;
+  /** A guardrail reads what its task did before: then every call has to be counted. */
+  readsSession: boolean;
 };
 
 /** Why a file of a set is not acceptable, and where: line and column count from 1. */
@@ -58,7 +70,13 @@ export function readGuardrails(
       problems: problems.slice(0, 50),
     });
   }
-  return { version, guardrails, index: createIndex(guardrails) };
+  return {
+    version,
+    guardrails,
+    byId: new Map(guardrails.map((one) => [one.id, one])),
+    index: createIndex(guardrails),
+    readsSession: guardrails.some(({ reads }) => reads.session),
+  };
 }
 
 const problem = (file: string, message: string): PolicyProblem => ({
@@ -126,7 +144,18 @@ function readPolicy(
   const id = policy.annotations?.id;
   if (id === undefined || !ID.test(id) || id === PLATFORM_POLICY)
     return refuse('each policy needs an @id of small letters, digits, dots, - and _');
-  return [{ id, file, text: part, head: readHead(policy), reads: readsOf(policy) }];
+  const asks = readObligation(policy.annotations ?? {});
+  if (typeof asks === 'string') return refuse(asks);
+  return [
+    {
+      id,
+      file,
+      text: part,
+      head: readHead(policy),
+      reads: readsOf(policy),
+      ...(asks ? { asks } : {}),
+    },
+  ];
 }
 
 function located(file: string, text: string, error: DetailedError): PolicyProblem {

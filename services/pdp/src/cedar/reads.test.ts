@@ -22,7 +22,7 @@ describe('what a policy reads', () => {
       'action in [Action::"a", Action::"b"] && {x: context.audience}.x == "u"',
       'decimal("1.0").lessThan(decimal("2.0")) && ip("10.0.0.1").isInRange(ip("10.0.0.0/8"))',
     ])
-      expect(reads(condition), condition).toEqual({ fixed: true, resource: false });
+      expect(reads(condition), condition).toMatchObject({ fixed: true, resource: false });
   });
 
   it('is fixed only with a literal resource when it looks at the resource', () => {
@@ -34,7 +34,7 @@ describe('what a policy reads', () => {
       'Resource::"erp/a" in Resource::"erp"',
       'principal has owner && resource is Resource',
     ])
-      expect(reads(condition), condition).toEqual({ fixed: true, resource: true });
+      expect(reads(condition), condition).toMatchObject({ fixed: true, resource: true });
   });
 
   it('is not fixed when it is arguments, time, verdicts or anything not on the list', () => {
@@ -52,7 +52,7 @@ describe('what a policy reads', () => {
       'if context.risk then true else false',
       'datetime("2030-01-01").toTime() > duration("1h")',
     ])
-      expect(reads(condition), condition).toEqual({ fixed: false, resource: true });
+      expect(reads(condition), condition).toMatchObject({ fixed: false, resource: true });
   });
 
   it('is not fixed when the JSON form has a node that nobody has heard of', () => {
@@ -73,7 +73,10 @@ describe('what a policy reads', () => {
     ];
     for (const body of bodies) {
       const changed = { ...policy, conditions: [{ kind: 'when', body }] } as unknown as PolicyJson;
-      expect(readsOf(changed), JSON.stringify(body)).toEqual({ fixed: false, resource: true });
+      expect(readsOf(changed), JSON.stringify(body)).toMatchObject({
+        fixed: false,
+        resource: true,
+      });
     }
     const clause = { ...policy, conditions: [{ kind: 'whenever', body: { Value: true } }] };
     expect(readsOf(clause as unknown as PolicyJson).fixed).toBe(false);

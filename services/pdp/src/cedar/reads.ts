@@ -6,6 +6,8 @@ export type Reads = {
   fixed: boolean;
   /** The resource too, which is a fixed fact only where a permission names it literally. */
   resource: boolean;
+  /** What the task did before. */
+  session: boolean;
 };
 
 /** Members of the context that cannot change while a token lives; registry changes cause a recheck. */
@@ -70,16 +72,18 @@ class NotFixed extends Error {}
  */
 export function readsOf(policy: PolicyJson): Reads {
   const found = { resource: false };
+  // By the name alone, wherever it stands: too often is only slow.
+  const session = JSON.stringify(policy.conditions).includes('"session"');
   try {
     for (const clause of policy.conditions) {
       if (clause.kind !== 'when' && clause.kind !== 'unless') throw new NotFixed();
       walk(clause.body, found);
     }
   } catch (error) {
-    if (error instanceof NotFixed) return { fixed: false, resource: true };
+    if (error instanceof NotFixed) return { fixed: false, resource: true, session };
     throw error;
   }
-  return { fixed: true, resource: found.resource };
+  return { fixed: true, resource: found.resource, session };
 }
 
 type Node = Readonly<Record<string, unknown>>;

@@ -1,5 +1,7 @@
 import type { CedarValueJson, EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import type { ToolBody } from '@remit/contracts';
+import { type CallFacts, callContext, propertyEntities } from './call-facts.ts';
+import { dataClasses } from './data-classes.ts';
 import { argShape, MAX_SEGMENTS } from './schema.ts';
 import { carryArgs, carryText } from './values.ts';
 
@@ -33,6 +35,8 @@ export type Question = {
   args: Readonly<Record<string, unknown>>;
   dimensions: { agent: boolean; user: boolean; task: boolean };
   nowMs: number;
+  /** What holds for this one call beside its arguments. */
+  call?: CallFacts | undefined;
 };
 
 export type CedarRequest = {
@@ -78,12 +82,14 @@ export function buildRequest(facts: Circumstances, question: Question): CedarReq
       },
       dimensions: { ...question.dimensions },
       now: { __extn: { fn: 'datetime', arg: new Date(question.nowMs).toISOString() } },
+      ...callContext(question.call),
       args: carryArgs(question.args, argShape([facts.tool], question.action)),
     },
     entities: [
       ...distinct(facts.agents).map(agentEntity),
       userEntity(facts.user),
-      resourceEntity(question.resource),
+      resourceEntity(question.resource, dataClasses(facts.tool, question.resource)),
+      ...propertyEntities(question.call?.attested),
     ],
   };
 }
@@ -93,9 +99,15 @@ function distinct(agents: readonly AgentFact[]): AgentFact[] {
 }
 
 function agentEntity(agent: AgentFact): EntityJson {
+  const { model } = agent.attributes;
   return {
     uid: uid('Agent', agent.id),
-    attrs: { owner: carryText(agent.owner), version: agent.version },
+    attrs: {
+      id: agent.id,
+      owner: carryText(agent.owner),
+      version: agent.version,
+      ...(model === undefined ? {} : { model: carryText(String(model)) }),
+    },
     parents: [],
     tags: tags(agent.attributes),
   };
@@ -104,7 +116,7 @@ function agentEntity(agent: AgentFact): EntityJson {
 function userEntity(user: UserFact): EntityJson {
   return {
     uid: uid('User', user.id),
-    attrs: {},
+    attrs: { id: user.id },
     parents: [
       ...user.groups.map((id) => uid('Group', id)),
       ...user.roles.map((id) => uid('Role', id)),
@@ -113,7 +125,7 @@ function userEntity(user: UserFact): EntityJson {
   };
 }
 
-function resourceEntity(resource: string): EntityJson {
+function resourceEntity(resource: string, classes: readonly string[]): EntityJson {
   const segments = carryText(resource).split('/').slice(0, MAX_SEGMENTS);
   return {
     uid: uid('Resource', resource),
@@ -121,6 +133,7 @@ function resourceEntity(resource: string): EntityJson {
       path: resource,
       system: segments[0] as string,
       segments: Object.fromEntries(segments.map((segment, i) => [`s${i}`, segment])),
+      classes: classes.map(carryText),
     },
     parents: resourceAncestors(resource).map((id) => uid('Resource', id)),
   };

@@ -8,6 +8,8 @@ type Attributes = Record<string, Attribute>;
 export const MAX_SEGMENTS = 32;
 
 const text: Attribute = { type: 'String' };
+const long: Attribute = { type: 'Long' };
+const texts: Attribute = { type: 'Set', element: text };
 const record = (attributes: Attributes): Attribute => ({ type: 'Record', attributes });
 const entity = (name: string): Attribute => ({ type: 'Entity', name });
 const optional = (type: Attribute): Attribute => ({ ...type, required: false });
@@ -15,9 +17,9 @@ const optional = (type: Attribute): Attribute => ({ ...type, required: false });
 const ARG_TYPES: Record<ArgType, Attribute> = {
   boolean: { type: 'Boolean' },
   decimal: { type: 'Extension', name: 'decimal' },
-  long: { type: 'Long' },
+  long,
   string: text,
-  strings: { type: 'Set', element: text },
+  strings: texts,
 };
 
 /** Paths of arguments as a tree: a type at a leaf, deeper names otherwise. */
@@ -78,14 +80,19 @@ export function cedarSchema(tools: readonly ToolBody[]): SchemaJson<string> {
   return {
     '': {
       entityTypes: {
-        Agent: { shape: record({ owner: text, version: { type: 'Long' } }), tags: text },
+        Agent: {
+          shape: record({ id: text, owner: text, version: long, model: optional(text) }),
+          tags: text,
+        },
         Group: {},
+        // What whoever asks says of a subject, action or resource: texts under any name.
+        Properties: { tags: text },
         Resource: {
           memberOfTypes: ['Resource'],
-          shape: record({ path: text, system: text, segments: record(segments) }),
+          shape: record({ path: text, system: text, segments: record(segments), classes: texts }),
         },
         Role: {},
-        User: { memberOfTypes: ['Group', 'Role'], tags: text },
+        User: { memberOfTypes: ['Group', 'Role'], shape: record({ id: text }), tags: text },
       },
       actions: Object.fromEntries([
         ...groups.map((group) => [group, { memberOf: parents(group.slice(0, -'.**'.length)) }]),
@@ -107,6 +114,8 @@ export function cedarSchema(tools: readonly ToolBody[]): SchemaJson<string> {
 
 const parents = (action: string) => actionGroups(action).map((id) => ({ id }));
 
+const counts: Attributes = { calls: long, denials: long, volume: long };
+
 function contextType(args: ArgShape): Attribute {
   const truth: Attribute = { type: 'Boolean' };
   return record({
@@ -119,6 +128,16 @@ function contextType(args: ArgShape): Attribute {
     task: record({ id: text, type: text, purpose: text }),
     dimensions: record({ agent: truth, user: truth, task: truth }),
     now: { type: 'Extension', name: 'datetime' },
+    approval: optional(record({ id: text })),
+    authentication: record({ acr: optional(text), age_seconds: optional(long) }),
+    network: record({ ip: optional({ type: 'Extension', name: 'ipaddr' }) }),
+    risk: record({ score: optional(long), flags: texts }),
+    session: record({ ...counts, tools: texts, actions: texts, recent: record(counts) }),
+    attested: record({
+      subject: entity('Properties'),
+      action: entity('Properties'),
+      resource: entity('Properties'),
+    }),
     args: argsType(args),
   });
 }

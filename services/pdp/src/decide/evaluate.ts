@@ -1,11 +1,14 @@
 import { type Operation, parseOperation, type Scope, ScopeError, scope } from '@remit/capability';
-import type {
-  Dimensions,
-  EvaluateRequest,
-  EvaluateResponse,
-  MissJson,
-  Reason,
+import {
+  type Dimensions,
+  type EvaluateRequest,
+  type EvaluateResponse,
+  MAX_OBLIGATIONS,
+  type MissJson,
+  type Obligation,
+  type Reason,
 } from '@remit/contracts';
+import type { CallFacts } from '../cedar/call-facts.ts';
 import type { Engine, EngineAnswer } from '../cedar/engine.ts';
 import type { GuardrailSet } from '../cedar/guardrails.ts';
 import { PLATFORM_POLICY } from '../cedar/platform.ts';
@@ -26,6 +29,8 @@ export type DecideDeps = {
   newId: () => string;
   /** Told of every decision that a policy error refused: an alarm, not a usual deny. */
   onPolicyError?: (policies: readonly string[]) => void;
+  /** Whether something beside the guardrails has a say in every call of a tenant. */
+  everyCall?: (tenant: string) => boolean;
 };
 
 /** At most this many policy ids travel in an answer. */
@@ -37,6 +42,12 @@ export const NOT_EVALUATED: Dimensions = {
   task: 'not_evaluated',
   policies: 'not_evaluated',
 };
+
+/** A request to evaluate, with what is known of the call beside it. */
+export type EvaluationRequest = Omit<EvaluateRequest, 'user'> & {
+  tenant: string;
+  user?: string | undefined;
+} & Pick<CallFacts, 'attested' | 'session'>;
 
 /**
  * Decides one operation: the envelope of every actor, the user's entitlement, the task's scope as the
@@ -52,12 +63,16 @@ export function evaluate(
   deps: DecideDeps,
   facts: RegistryFacts,
   set: GuardrailSet,
-  request: Omit<EvaluateRequest, 'user'> & { tenant: string; user?: string | undefined },
+  request: EvaluationRequest,
 ): EvaluateResponse {
   const answer = (
     reason: Reason,
     dimensions: Dimensions,
-    more: { miss?: MissJson | undefined; policies?: readonly string[] } = {},
+    more: {
+      miss?: MissJson | undefined;
+      policies?: readonly string[];
+      obligations?: readonly Obligation[];
+    } = {},
   ): EvaluateResponse => ({
     id: deps.newId(),
     decision: reason === 'permitted' ? 'allow' : 'deny',
@@ -65,6 +80,7 @@ export function evaluate(
     dimensions,
     ...(more.miss ? { miss: more.miss } : {}),
     policies: (more.policies ?? []).slice(0, MAX_POLICY_IDS),
+    ...(more.obligations?.length ? { obligations: [...more.obligations] } : {}),
     policy_version: set.version,
     registry_revision: facts.revision,
   });
@@ -94,30 +110,77 @@ export function evaluate(
   const { tool } = facts;
   if (!tool) return answer('target_unknown', dimensions);
 
-  const cedar = askCedar(() =>
-    deps.engine.ask(
-      set,
-      circumstances({ actors: present.actors, user: present.user, tool }, request, {
-        id: request.task.id,
-        type: request.task.type,
-        purpose: facts.taskType?.purpose ?? '',
-      }),
-      { ...operation, dimensions: verdicts, nowMs: deps.nowMs() },
-    ),
-  );
+  const about = () =>
+    circumstances({ actors: present.actors, user: present.user, tool }, request, {
+      id: request.task.id,
+      type: request.task.type,
+      purpose: facts.taskType?.purpose ?? '',
+    });
+  const { approval, signals, session, attested } = request;
+  const question = {
+    ...operation,
+    dimensions: verdicts,
+    nowMs: deps.nowMs(),
+    call: { approval, signals, session, attested },
+  };
+  const actor = present.actors.at(-1)?.agent.id ?? '';
+  const { firm, duties } = candidates(set, { principal: actor, ...operation });
+  const cedar = askCedar(() => deps.engine.ask(set, about(), question, firm));
   const objecting = cedar.failed.length > 0 || cedar.forbidding.length > 0;
   dimensions.policies = objecting ? 'deny' : 'allow';
-  if (cedar.failed.length > 0) {
-    deps.onPolicyError?.(cedar.failed);
-    return answer('policy_error', dimensions, { policies: cedar.failed });
+  const failed = (policies: readonly string[]) => {
+    dimensions.policies = 'deny';
+    deps.onPolicyError?.(policies);
+    return answer('policy_error', dimensions, { policies });
+  };
+  if (cedar.failed.length > 0) return failed(cedar.failed);
+  if (
+    cedar.decision === 'allow' &&
+    !objecting &&
+    verdicts.agent &&
+    verdicts.user &&
+    verdicts.task
+  ) {
+    // What a duty forbids is allowed to whoever fulfils it.
+    const due =
+      duties.length === 0
+        ? undefined
+        : askCedar(() => deps.engine.ask(set, about(), question, duties));
+    if (due && due.failed.length > 0) return failed(due.failed);
+    const asked = obligationsOf(set, due?.forbidding ?? []);
+    if (asked.length > MAX_OBLIGATIONS) return failed(due?.forbidding ?? []);
+    return answer('permitted', dimensions, { policies: [PLATFORM_POLICY], obligations: asked });
   }
-  if (cedar.decision === 'allow' && !objecting && verdicts.agent && verdicts.user && verdicts.task)
-    return answer('permitted', dimensions, { policies: [PLATFORM_POLICY] });
   const policies = cedar.forbidding;
   if (misses.agent) return answer('agent_envelope', dimensions, { miss: misses.agent, policies });
   if (misses.user) return answer('user_entitlement', dimensions, { miss: misses.user, policies });
   if (misses.task) return answer('task_scope', dimensions, { miss: misses.task, policies });
-  return answer(objecting ? 'policy_forbid' : 'policy_error', dimensions, { policies });
+  if (!objecting) return answer('policy_error', dimensions, { policies });
+  const remedies = obligationsOf(set, policies);
+  // One that no remedy changes makes the others pointless.
+  if (remedies.length < policies.length || remedies.length > MAX_OBLIGATIONS)
+    return answer('policy_forbid', dimensions, { policies });
+  const reason = remedies.some(({ type }) => type === 'approval')
+    ? 'approval_required'
+    : 'step_up_required';
+  return answer(reason, dimensions, { policies, obligations: remedies });
+}
+
+/** The guardrails that can apply: those that forbid, and those that ask for something. */
+function candidates(
+  set: GuardrailSet,
+  { principal, action, resource }: { principal: string; action: string; resource: string },
+): { firm: number[]; duties: number[] } {
+  const all = set.index.candidates({ principal, action }, resource);
+  const isDuty = (position: number) => set.guardrails[position]?.asks?.kind === 'duty';
+  return { firm: all.filter((one) => !isDuty(one)), duties: all.filter(isDuty) };
+}
+
+function obligationsOf(set: GuardrailSet, ids: readonly string[]): Obligation[] {
+  return ids.flatMap((id) => {
+    const asks = set.byId.get(id)?.asks;
+    return asks ? [{ id, type: asks.type, properties: { ...asks.properties } }] : [];
+  });
 }
 
 type Present = { actors: readonly ActorFacts[]; user: UserFacts };

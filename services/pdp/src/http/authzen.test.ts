@@ -213,6 +213,10 @@ describe('the wire of AuthZEN', () => {
     expect(answer.json()).toEqual({
       policy_decision_point: 'http://pdp.test/t/acme',
       access_evaluation_endpoint: 'http://pdp.test/t/acme/access/v1/evaluation',
+      access_evaluations_endpoint: 'http://pdp.test/t/acme/access/v1/evaluations',
+      search_subject_endpoint: 'http://pdp.test/t/acme/access/v1/search/subject',
+      search_resource_endpoint: 'http://pdp.test/t/acme/access/v1/search/resource',
+      search_action_endpoint: 'http://pdp.test/t/acme/access/v1/search/action',
     });
     expect(
       (await world.pdp.http.inject('/.well-known/authzen-configuration/t/%2Facme')).statusCode,

@@ -1,4 +1,3 @@
-import type { EvaluateResponse, PermissionJson } from '@remit/contracts';
 import type { Recorder } from '@remit/recorder';
 import {
   type Directory,
@@ -11,11 +10,27 @@ import {
   wireError,
 } from '@remit/service-kit';
 import type { FastifyInstance } from 'fastify';
-import type { Decider, Evaluation } from '../decide/decider.ts';
-import { PdpError } from '../errors.ts';
-import { instantiate } from '../mint/instantiate.ts';
+import type { Decider, Evaluate } from '../decide/decider.ts';
 import type { Admit } from './admit.ts';
-import { type EvaluationRequest, readEvaluation } from './authzen-request.ts';
+import { type AuthzenFile, type Caller, createCallers } from './authzen-callers.ts';
+import {
+  asEvaluation,
+  type Ceilings,
+  createCeilings,
+  forAsker,
+  inAuthzen,
+  recordDecision,
+} from './authzen-evaluate.ts';
+import {
+  type EvaluationRequest,
+  type Item,
+  readEvaluation,
+  readEvaluations,
+  readSearch,
+  type SearchKind,
+  type Semantic,
+} from './authzen-request.ts';
+import { search } from './authzen-search.ts';
 
 const params = {
   type: 'object',
@@ -24,11 +39,6 @@ const params = {
   properties: { tenant: tenantParam },
 } as const;
 
-/** Tasks and audiences that a caller leaves out: names that no registry entry has. */
-const NO_TASK = { id: 'none', type: 'none' };
-const NO_AUDIENCE = 'urn:remit:no-audience';
-const NO_ACTOR: readonly string[] = ['urn:remit:no-agent'];
-
 export type AuthzenDeps = {
   decider: Decider;
   directory: Directory;
@@ -36,19 +46,63 @@ export type AuthzenDeps = {
   admit: Admit;
   metrics: Metrics;
   publicUrl: string;
+  file: AuthzenFile;
+  /** Requests worked on at once; more are answered 503 at once. */
+  maxInFlight: number;
 };
 
+const ROUTE = { schema: { params }, config: { consumes: JSON_TYPE } } as const;
+const BATCH_LIMIT_BYTES = 262_144;
+const SEARCHES: readonly SearchKind[] = ['subject', 'resource', 'action'];
+
 /**
- * OpenID AuthZEN Authorization API 1.0: Access Evaluation (section 6) and metadata (section 9). A deny
- * is 200 with `decision: false`; `context` only when `context.explain` asks for it. The caller is an
- * application of the tenant's identity provider: an access token whose audience is this pdp, of
- * somebody with the role remit-auditor or remit-admin, since the answers say what others may do.
+ * OpenID AuthZEN Authorization API 1.0: Access Evaluation (section 6), Access Evaluations (7), searches
+ * (8) and metadata (9). A deny is 200 with `decision: false`; `context` only when `context.explain`
+ * asks for it or obligations come with the decision. The caller is an application with a key, or
+ * somebody with an access token for this pdp and the role remit-auditor or remit-admin: the answers
+ * say what others may do. Every evaluation leaves a record; a search leaves one for the question.
  */
 export function authzenRoutes(http: FastifyInstance, deps: AuthzenDeps): void {
-  const { admit, decider, recorder, publicUrl } = deps;
+  const { decider, directory, publicUrl } = deps;
+  const callerOf = createCallers(deps.file, deps.admit);
   const asked = deps.metrics.counter('remit_pdp_authzen_total', 'AuthZEN evaluations by decision.');
 
+  async function decide(
+    caller: Caller,
+    wanted: EvaluationRequest,
+    evaluate: Evaluate,
+    ceilings: Ceilings,
+  ) {
+    const evaluation = await asEvaluation(ceilings, caller, wanted);
+    const { explain, supported_obligations: supported } = wanted.context ?? {};
+    const answer = forAsker(await evaluate(evaluation), supported);
+    await recordDecision(deps.recorder, evaluation, answer);
+    asked.add({ decision: answer.decision });
+    return inAuthzen(answer, { explain: explain === true });
+  }
+
+  const one = (caller: Caller, body: unknown) =>
+    decide(caller, readEvaluation(body), decider.evaluate, createCeilings(directory));
+
+  /** In their order, one after the other: a semantic may end the batch at any of them. */
+  async function many(caller: Caller, items: readonly Item[], semantic: Semantic) {
+    const evaluate = decider.batch();
+    const ceilings = createCeilings(directory);
+    const evaluations: object[] = [];
+    for (const item of items) {
+      const answer =
+        'error' in item
+          ? { decision: false, context: { error: { status: 400, message: item.error } } }
+          : await decide(caller, item.request, evaluate, ceilings);
+      evaluations.push(answer);
+      if (semantic === 'deny_on_first_deny' && !answer.decision) break;
+      if (semantic === 'permit_on_first_permit' && answer.decision) break;
+    }
+    return { evaluations };
+  }
+
   void http.register(async (scope) => {
+    limitInFlight(scope, deps.maxInFlight);
     scope.setErrorHandler((error, request, reply) => {
       const wire = toWireError(error);
       if (wire.code === 'INTERNAL') request.log.error({ err: error }, 'a request failed inside');
@@ -60,22 +114,34 @@ export function authzenRoutes(http: FastifyInstance, deps: AuthzenDeps): void {
       return sendError('authzen', said, request, reply);
     });
 
+    scope.post('/t/:tenant/access/v1/evaluation', ROUTE, async (request) =>
+      one(await callerOf(request), request.body),
+    );
+
     scope.post(
-      '/t/:tenant/access/v1/evaluation',
-      { schema: { params }, config: { consumes: JSON_TYPE } },
+      '/t/:tenant/access/v1/evaluations',
+      { ...ROUTE, bodyLimit: BATCH_LIMIT_BYTES },
       async (request) => {
-        const { tenant } = await admit(request, ['remit-auditor', 'remit-admin']);
-        const wanted = readEvaluation(request.body);
-        const evaluation = await asEvaluation(deps.directory, tenant, wanted);
-        const answer = await decider.evaluate(evaluation);
-        await record(recorder, evaluation, answer);
-        asked.add({ decision: answer.decision });
-        return {
-          decision: answer.decision === 'allow',
-          ...(wanted.context?.explain === true ? { context: explanation(answer) } : {}),
-        };
+        const caller = await callerOf(request);
+        const batch = readEvaluations(request.body);
+        return batch ? many(caller, batch.items, batch.semantic) : one(caller, request.body);
       },
     );
+
+    for (const kind of SEARCHES) {
+      scope.post(`/t/:tenant/access/v1/search/${kind}`, ROUTE, async (request) => {
+        const caller = await callerOf(request);
+        const answer = await search(deps, caller, kind, readSearch(kind, request.body));
+        await deps.recorder.record(caller.tenant, {
+          event: 'admin.query',
+          decision: 'allow',
+          reason: 'permitted',
+          principal: caller.id,
+          detail: { search: kind, results: answer.results.length },
+        });
+        return answer;
+      });
+    }
   });
 
   http.get(
@@ -83,94 +149,28 @@ export function authzenRoutes(http: FastifyInstance, deps: AuthzenDeps): void {
     { schema: { params } },
     async (request) => {
       const identifier = `${publicUrl}/t/${tenantOf(request)}`;
+      const at = `${identifier}/access/v1`;
       return {
         policy_decision_point: identifier,
-        access_evaluation_endpoint: `${identifier}/access/v1/evaluation`,
+        access_evaluation_endpoint: `${at}/evaluation`,
+        access_evaluations_endpoint: `${at}/evaluations`,
+        search_subject_endpoint: `${at}/search/subject`,
+        search_resource_endpoint: `${at}/search/resource`,
+        search_action_endpoint: `${at}/search/action`,
       };
     },
   );
 }
 
-async function asEvaluation(
-  directory: Directory,
-  tenant: string,
-  { subject, action, resource, context = {} }: EvaluationRequest,
-): Promise<Evaluation> {
-  const actors = context.actors ?? NO_ACTOR;
-  return {
-    tenant,
-    actors: [...actors],
-    // Only people are subjects here; anything else is nobody.
-    user: subject.type === 'user' ? subject.id : undefined,
-    client: context.client ?? (actors.at(-1) as string),
-    task: context.task
-      ? { id: context.task.id ?? NO_TASK.id, type: context.task.type }
-      : { ...NO_TASK },
-    audience: context.audience ?? NO_AUDIENCE,
-    scope: context.scope ?? (await taskInstance(directory, tenant, context.task)),
-    operation: {
-      action: action.name,
-      resource: `${resource.type}/${resource.id}`,
-      args: context.args ?? {},
-    },
-  };
-}
-
-/** What the task type allows with these slots; nothing where it cannot be filled. */
-async function taskInstance(
-  directory: Directory,
-  tenant: string,
-  task: NonNullable<EvaluationRequest['context']>['task'],
-): Promise<PermissionJson[]> {
-  if (!task) return [];
-  const { task_type: found } = await directory.lookup(tenant, { actors: [], task_type: task.type });
-  if (!found) return [];
-  const taskType = await directory.body(tenant, found.body, 'task-type');
-  try {
-    return instantiate(taskType, task.slots ?? {}).permissions as unknown as PermissionJson[];
-  } catch (error) {
-    if (error instanceof PdpError && error.code === 'SLOT_INVALID') return [];
-    throw error;
-  }
-}
-
-/** Over the bus the asker records; here nobody else would. */
-async function record(
-  recorder: Recorder,
-  { tenant, actors, user, client, task, audience, operation, scope }: Evaluation,
-  answer: EvaluateResponse,
-): Promise<void> {
-  await recorder.record(tenant, {
-    event: 'decision',
-    decision: answer.decision,
-    reason: answer.reason,
-    principal: user,
-    actor: actors.at(-1),
-    act_chain: actors,
-    origin_agent: actors[0],
-    client,
-    task,
-    audience,
-    operation,
-    scope,
-    miss: answer.miss,
-    dimensions: answer.dimensions,
-    policies: answer.policies,
-    policy_version: answer.policy_version,
-    registry_revision: answer.registry_revision,
-    decision_id: answer.id,
+/** Past the limit a request is refused before anything of it is read; refused is never allowed. */
+function limitInFlight(scope: FastifyInstance, max: number): void {
+  let inFlight = 0;
+  scope.addHook('onRequest', async (_request, reply) => {
+    if (inFlight >= max) throw wireError('OVERLOADED');
+    inFlight += 1;
+    // Also when the asker hangs up: `finish` never comes then.
+    reply.raw.once('close', () => {
+      inFlight -= 1;
+    });
   });
-}
-
-function explanation(answer: EvaluateResponse): Record<string, unknown> {
-  const { id, reason, dimensions, miss, policies } = answer;
-  return {
-    id,
-    reason,
-    dimensions,
-    ...(miss ? { miss } : {}),
-    policies,
-    policy_version: answer.policy_version,
-    registry_revision: answer.registry_revision,
-  };
 }

@@ -21,6 +21,8 @@ type Cell = { action: string; resource: string };
  * Judges a permission over its cells, one per action and resource. In a cell, a guardrail whose head
  * covers all of it and that reads fixed facts alone is decided here; one whose head covers part of it,
  * or that reads anything else, leaves the cell to be asked online.
+ * A guardrail that asks for a duty is never decided here: a token cannot carry what must be fulfilled.
+ * With `everyCall`, something outside of the set has a say in each call.
  * Throws PdpError `POLICY_ERROR` when a guardrail decided here fails: it would fail at every call too.
  */
 export function judge(
@@ -29,6 +31,7 @@ export function judge(
   facts: Circumstances,
   permission: Permission,
   nowMs: number,
+  everyCall = false,
 ): Judgement {
   const cells = permission.actions.flatMap((action) =>
     permission.resources.map((resource): Cell => ({ action, resource })),
@@ -46,7 +49,9 @@ export function judge(
   }
   const ids = [...policies].toSorted();
   if (forbidden === cells.length) return { verdict: 'forbidden', policies: ids };
-  const asked = permission.check === 'online' || forbidden > 0 || open > 0;
+  // Counts of a session are whole only where no call of it is decided elsewhere.
+  const asked =
+    permission.check === 'online' || forbidden > 0 || open > 0 || set.readsSession || everyCall;
   return { verdict: asked ? 'online' : 'local', policies: ids };
 }
 
@@ -69,7 +74,8 @@ function split(
       });
   const decided: number[] = [];
   for (const position of candidates) {
-    const { head, reads } = set.guardrails[position] as (typeof set.guardrails)[number];
+    const { head, reads, asks } = set.guardrails[position] as (typeof set.guardrails)[number];
+    if (asks?.kind === 'duty') continue;
     const whole = literal || coverage(head, resource) === 'all';
     if (whole && reads.fixed && (literal || !reads.resource)) decided.push(position);
   }

@@ -2,7 +2,6 @@ import {
   type Excess,
   excess,
   type Permission,
-  parseOperation,
   type Scope,
   ScopeError,
   scope,
@@ -18,7 +17,6 @@ import {
   type PermissionJson,
   type Reason,
   type TaskTypeBody,
-  type ToolBody,
 } from '@remit/contracts';
 import type { GuardrailSet } from '../cedar/guardrails.ts';
 import { PLATFORM_POLICY } from '../cedar/platform.ts';
@@ -28,6 +26,7 @@ import { circumstances, meetAll, type RegistryFacts, TooLarge, unionOf } from '.
 import { PdpError } from '../errors.ts';
 import { instantiate } from './instantiate.ts';
 import { judge } from './judge.ts';
+import { toolScope } from './tool-scope.ts';
 
 type Refused = NonNullable<MintResponse['refused']>;
 
@@ -218,7 +217,14 @@ function judgeRequested(
 /** A permission under the guardrails: as it is, online, or gone; gone refuses a request in full. */
 function guard(context: Judging, permission: Permission, index: number | undefined): Permission[] {
   const { deps, set, about, blocking } = context;
-  const { verdict, policies } = judge(deps.engine, set, about, permission, deps.nowMs());
+  const { verdict, policies } = judge(
+    deps.engine,
+    set,
+    about,
+    permission,
+    deps.nowMs(),
+    deps.everyCall?.(about.tenant),
+  );
   if (verdict === 'local') return [permission];
   if (verdict === 'online') return [{ ...permission, check: 'online' }];
   for (const id of policies) blocking.add(id);
@@ -306,28 +312,6 @@ function fillSlots(taskType: TaskTypeBody, slots: MintRequest['task']['slots']):
       dimension: 'task',
       ...(typeof slot === 'string' ? { refused: { slot } } : {}),
     });
-  }
-}
-
-const ACTIONS_PER_PERMISSION = 64;
-
-/** All that a tool can do: its literal actions on anything. */
-function toolScope(tool: ToolBody): Scope {
-  const actions = tool.actions.filter(isAction);
-  const permissions: unknown[] = [];
-  for (let i = 0; i < actions.length; i += ACTIONS_PER_PERMISSION) {
-    const some = actions.slice(i, i + ACTIONS_PER_PERMISSION);
-    permissions.push({ actions: some, resources: ['**'], args: 'any' });
-  }
-  return scope(permissions);
-}
-
-function isAction(action: string): boolean {
-  try {
-    return parseOperation({ action, resource: 'a', args: {} }).action === action;
-  } catch (error) {
-    if (error instanceof ScopeError) return false;
-    throw error;
   }
 }
 

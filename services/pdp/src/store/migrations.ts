@@ -36,4 +36,40 @@ export const migrations: Migrations = {
       )`.execute(db);
     await tenantTable('policy_activations', APPEND_ONLY);
   },
+  '0002_sessions': async ({ db, tenantTable }) => {
+    await sql`
+      create table task_sessions (
+        tenant text not null,
+        task text not null,
+        calls bigint not null check (calls > 0),
+        denials bigint not null,
+        volume bigint not null,
+        tools text[] not null,
+        actions text[] not null,
+        seen_at timestamptz not null,
+        primary key (tenant, task)
+      )`.execute(db);
+    await sql`create index on task_sessions (seen_at)`.execute(db);
+    await tenantTable('task_sessions', { system: ['select', 'delete'] });
+    await sql`
+      create table task_minutes (
+        tenant text not null,
+        task text not null,
+        minute bigint not null,
+        calls bigint not null,
+        denials bigint not null,
+        volume bigint not null,
+        primary key (tenant, task, minute)
+      )`.execute(db);
+    await sql`create index on task_minutes (minute)`.execute(db);
+    await tenantTable('task_minutes', { system: ['select', 'delete'] });
+    // What a tenant's decision point of its own was when calls were last told of it.
+    await sql`
+      create table external_guardrails (
+        tenant text not null primary key,
+        digest text not null,
+        seen_at timestamptz not null default clock_timestamp()
+      )`.execute(db);
+    await tenantTable('external_guardrails', { system: ['select'] });
+  },
 };

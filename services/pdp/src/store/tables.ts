@@ -30,4 +30,30 @@ export type PdpTables = OutboxTables & {
     activated_by: WrittenOnce<string>;
     activated_at: ColumnType<Date, never, never>;
   };
+  /** What a task has asked so far. */
+  task_sessions: {
+    tenant: string;
+    task: string;
+    calls: number;
+    denials: number;
+    volume: number;
+    tools: string[];
+    actions: string[];
+    seen_at: Date;
+  };
+  /** The same by the minute of the epoch, for the last ones. */
+  task_minutes: {
+    tenant: string;
+    task: string;
+    minute: number;
+    calls: number;
+    denials: number;
+    volume: number;
+  };
+  /** SHA-256 of the address of a tenant's own decision point; empty where it had one before. */
+  external_guardrails: {
+    tenant: string;
+    digest: string;
+    seen_at: ColumnType<Date, never, Date>;
+  };
 };

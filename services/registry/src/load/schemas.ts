@@ -77,6 +77,7 @@ export const toolsFile = Type.Array(
     keys: toolBody.properties.keys,
     keys_file: Type.Optional(text(4_096)),
     args: toolBody.properties.args,
+    resources: toolBody.properties.resources,
   }),
   { maxItems: 1_024 },
 );

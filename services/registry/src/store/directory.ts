@@ -57,7 +57,7 @@ export function createStoreDirectory(database: RegistryDatabase): StoreDirectory
 
 /** `json_strip_nulls` leaves out what was not asked for or is not there. */
 function lookup(tenant: string, request: LookupRequest) {
-  const { actors, user, task_type: taskType, audience, tools } = request;
+  const { actors, user, task_type: taskType, audience, tools, users } = request;
   return sql<{ found: LookupResponse }>`
     select json_strip_nulls(json_build_object(
       'revision', t.revision,
@@ -74,7 +74,8 @@ function lookup(tenant: string, request: LookupRequest) {
       'tool', (
         select json_build_object('id', o.id, 'body', o.body) from tools o
         where o.tenant = t.tenant and o.audience = ${storable(audience)}),
-      'tools', ${tools ? toolsJson : sql`null`}
+      'tools', ${tools ? toolsJson : sql`null`},
+      'users', ${users ? usersJson(users) : sql`null`}
     )) as found
     from tenants t where t.tenant = ${tenant}`;
 }
@@ -97,15 +98,26 @@ function userJson(user: NonNullable<LookupRequest['user']>) {
           where i.tenant = t.tenant and i.issuer = ${storable(user.iss)}
             and i.subject = ${storable(user.sub)})`;
   return sql`(
-    select json_build_object('id', u.id, 'status', u.status, 'body', u.body, 'roles', (
-      select coalesce(json_agg(r.body order by r.id), '[]') from roles r
-      where r.tenant = t.tenant and r.id in (
-        select ur.role from user_roles ur where ur.tenant = t.tenant and ur.user_id = u.id
-        union
-        select gr.role from group_roles gr
-        join user_groups ug on ug.tenant = gr.tenant and ug.group_id = gr.group_id
-        where gr.tenant = t.tenant and ug.user_id = u.id)))
-    from users u where u.tenant = t.tenant and u.status <> 'removed' and ${which})`;
+    select ${oneUser} from users u
+    where u.tenant = t.tenant and u.status <> 'removed' and ${which})`;
+}
+
+const oneUser = sql`json_build_object('id', u.id, 'status', u.status, 'body', u.body, 'roles', (
+  select coalesce(json_agg(r.body order by r.id), '[]') from roles r
+  where r.tenant = t.tenant and r.id in (
+    select ur.role from user_roles ur where ur.tenant = t.tenant and ur.user_id = u.id
+    union
+    select gr.role from group_roles gr
+    join user_groups ug on ug.tenant = gr.tenant and ug.group_id = gr.group_id
+    where gr.tenant = t.tenant and ug.user_id = u.id)))`;
+
+/** A page of users by their ids, in the order of their bytes. */
+function usersJson({ after, limit }: NonNullable<LookupRequest['users']>) {
+  return sql`(
+    select coalesce(json_agg(${oneUser} order by u.id collate "C"), '[]') from (
+      select * from users every where every.tenant = t.tenant and every.status <> 'removed'
+        and every.id collate "C" > ${storable(after) ?? ''}
+      order by every.id collate "C" limit ${limit}) u)`;
 }
 
 const toolsJson = sql`(
