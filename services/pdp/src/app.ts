@@ -7,9 +7,12 @@ import { createBeats } from './bus/beats.ts';
 import { createEngine } from './cedar/engine.ts';
 import type { PdpConfig } from './config.ts';
 import { createDecider } from './decide/decider.ts';
+import { createExternal } from './decide/external.ts';
 import { createResolver } from './decide/resolve.ts';
+import { createSessions } from './decide/sessions.ts';
 import { createAdmit } from './http/admit.ts';
 import { authzenRoutes } from './http/authzen.ts';
+import { externalsOf, readAuthzenFile } from './http/authzen-callers.ts';
 import { policyRoutes } from './http/policies.ts';
 import { whatIfRoutes } from './http/whatif.ts';
 import { createPolicies, type Policies } from './policies/policies.ts';
@@ -74,8 +77,13 @@ export async function build(
       log,
       onBadData: () => badData.add(),
     });
+    const file = readAuthzenFile(config.authzenFile);
+    const sessions = createSessions({ database, clock, log });
+    const external = createExternal({ tenants: externalsOf(file), log, metrics });
     const decider = createDecider({
       engine,
+      sessions,
+      external,
       policies,
       metrics,
       nowMs: () => clock.now(),
@@ -93,12 +101,22 @@ export async function build(
     const admit = createAdmit(kit.people, recorder);
     policyRoutes(http, { policies, admit });
     whatIfRoutes(http, { policies, engine, resolve, recorder, admit });
-    const { publicUrl } = config;
-    authzenRoutes(http, { decider, directory, recorder, admit, metrics, publicUrl });
+    const { publicUrl, maxInFlight = 256 } = config;
+    authzenRoutes(http, {
+      decider,
+      directory,
+      recorder,
+      admit,
+      metrics,
+      publicUrl,
+      file,
+      maxInFlight,
+    });
     kit.publishKeys(() => [signer]);
 
     const handlers: Handlers<'pdp'> = {
       evaluate: ({ tenant }, body) => decider.evaluate({ ...body, tenant }),
+      filter: ({ tenant }, body) => decider.filter({ ...body, tenant }),
       mint: ({ tenant }, body) => decider.mint({ ...body, tenant }),
     };
     const app = kit.app({
@@ -106,9 +124,11 @@ export async function build(
         await bus.ensureStream(streams.POLICY, { replicas: config.streamReplicas });
         outbox.start();
         beats.start();
+        sessions.start();
+        lifecycle.onStop('consumers', 'sessions', () => sessions.stop());
         lifecycle.onStop('recorder', 'outbox', () => outbox.stop());
         lifecycle.onStop('consumers', 'beats', () => beats.stop());
-        kit.serve('pdp', handlers, signer);
+        kit.serve('pdp', handlers, signer, { maxInFlight });
       },
     });
     return { ...app, policies };
