@@ -60,7 +60,7 @@ async function follow(
   return {
     view,
     feed,
-    verdict: (token: TokenSubjects) => view.check(token, now()),
+    verdict: (of: TokenSubjects) => view.check(of, now()),
     fresh: () => view.fresh(now()),
     stop: () => own.disposeAsync(),
   };
