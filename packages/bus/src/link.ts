@@ -6,9 +6,10 @@ import {
   jetstream,
   jetstreamManager,
 } from '@nats-io/jetstream';
-import { connect, errors, type NatsConnection, nkeyAuthenticator } from '@nats-io/transport-node';
+import { connect, errors, type NatsConnection } from '@nats-io/transport-node';
 import { inboxPrefix, nodeName } from '@remit/contracts';
 import { BusError } from './error.ts';
+import { nkeyOf } from './nkey.ts';
 import { BUS_TIMES } from './policies.ts';
 import { assertServerVersion } from './server-version.ts';
 
@@ -132,13 +133,14 @@ export async function openLink(options: ConnectOptions): Promise<Link> {
 }
 
 async function connectFirst(options: ConnectOptions, user: string): Promise<NatsConnection> {
+  const authenticator = nkeyOf(options.seed);
   const deadline = Date.now() + (options.firstConnectMs ?? BUS_TIMES.firstConnectMs);
   for (;;) {
     try {
       return await connect({
         servers: options.url.split(',').map((url) => url.trim()),
         name: options.name,
-        authenticator: nkeyAuthenticator(new TextEncoder().encode(options.seed)),
+        authenticator,
         inboxPrefix: inboxPrefix(user),
         maxReconnectAttempts: -1,
         reconnectTimeWait: BUS_TIMES.reconnectWaitMs,
