@@ -168,6 +168,64 @@ describe('withTenant', () => {
   });
 });
 
+describe('atOnce', () => {
+  const add = (tenant: string, id: number) => ({
+    name: 'add',
+    text: "insert into note values ($1, $2, 'at once') returning id",
+    values: [tenant, id],
+  });
+  const all = { name: 'all', text: 'select tenant, id from note order by id desc', values: [] };
+
+  it('runs statements in their order as one transaction of a tenant, with exact numbers', async () => {
+    const [before, added, after] = await database.atOnce('acme', [all, add('acme', 801), all]);
+    expect(before?.rows).not.toContainEqual({ tenant: 'acme', id: 801 });
+    expect(added).toMatchObject({ rows: [{ id: 801 }], rowCount: 1 });
+    expect(after?.rows[0]).toEqual({ tenant: 'acme', id: 801 });
+    expect(after?.rows).toHaveLength((before?.rows.length ?? 0) + 1);
+    const exact = { name: 'exact', text: 'select 9007199254740993::bigint', values: [] };
+    await expect(database.atOnce('acme', [exact])).rejects.toThrow('not exact');
+  });
+
+  // Red when the tenant is not set before the statements, or stays set behind them.
+  it('shows and takes only the rows of its tenant, and leaves none on the connection', async () => {
+    await database.atOnce('globex', [add('globex', 802)]);
+    const [seen] = await database.atOnce('acme', [all]);
+    expect(new Set(seen?.rows.map(({ tenant }) => tenant as string))).toEqual(new Set(['acme']));
+    await expect(database.atOnce('acme', [add('globex', 803)])).rejects.toThrow(
+      'row-level security',
+    );
+    await expect(database.atOnce('a.b', [all])).rejects.toThrow('not a tenant id');
+    expect(await database.db.selectFrom('note').selectAll().execute()).toEqual([]);
+  });
+
+  // Red when each statement has a Sync of its own.
+  it('keeps nothing when a later statement fails, and goes on afterwards', async () => {
+    const twice = [add('acme', 804), add('acme', 804), all];
+    await expect(database.atOnce('acme', twice)).rejects.toMatchObject({ code: '23505' });
+    const [seen] = await database.atOnce('acme', [all]);
+    expect(seen?.rows).not.toContainEqual({ tenant: 'acme', id: 804 });
+    const [added] = await database.atOnce('acme', [add('acme', 804)]);
+    expect(added?.rowCount).toBe(1);
+  });
+
+  it('writes nothing where it only reads', async () => {
+    await expect(database.atOnce('acme', [add('acme', 805)], { readOnly: true })).rejects.toThrow(
+      'read-only transaction',
+    );
+    const [added] = await database.atOnce('acme', [add('acme', 805)]);
+    expect(added?.rowCount).toBe(1);
+  });
+
+  it('takes turns on few connections', async () => {
+    const many = Array.from({ length: 60 }, (_, n) => n + 900);
+    const sizes = await Promise.all(
+      many.map(async (id) => (await database.atOnce('acme', [add('acme', id)]))[0]?.rowCount),
+    );
+    expect(sizes).toEqual(many.map(() => 1));
+    expect(database.stats()).toMatchObject({ waiting: 0 });
+  });
+});
+
 describe('withSystem', () => {
   it('reaches over tenants only what a migration gave to upkeep', async () => {
     const seen = await database.withSystem((trx) =>

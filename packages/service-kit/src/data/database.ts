@@ -3,6 +3,7 @@ import { Kysely, PostgresDialect, type PostgresPoolClient, sql, type Transaction
 import pg from 'pg';
 import { ServiceError } from '../errors.ts';
 import type { Logger } from '../process/log.ts';
+import { type AtOnceOptions, runAtOnce, type Statement } from './at-once.ts';
 
 export type DatabaseOptions = {
   /** URL with the service's role, which owns nothing and has no DDL. */
@@ -33,6 +34,16 @@ export type Database<DB> = {
     fn: (trx: Transaction<DB>) => Promise<T>,
     options?: TransactionOptions,
   ) => Promise<T>;
+  /**
+   * One transaction like that of {@link withTenant}, `read committed`, of statements that don't need
+   * each other's answers, in their order: one round trip instead of four and more. Resolves with the
+   * results in their order once it is committed; when one fails, nothing was done.
+   */
+  atOnce: (
+    tenant: string,
+    statements: readonly Statement[],
+    options?: AtOnceOptions,
+  ) => Promise<pg.QueryResult[]>;
   /**
    * One transaction of the service's own upkeep over all tenants (outbox, expiry, leases). Reaches
    * only tables that were migrated with a `system` policy, for what that policy allows. Never from
@@ -104,8 +115,26 @@ export async function createDatabase<DB>(options: DatabaseOptions): Promise<Data
     return result;
   }
 
+  async function atOnce(
+    tenant: string,
+    statements: readonly Statement[],
+    transaction: AtOnceOptions = {},
+  ): Promise<pg.QueryResult[]> {
+    const checked = tenantId(tenant);
+    const client = await pool.connect();
+    try {
+      const results = await runAtOnce(client, checked, statements, transaction);
+      client.release();
+      return results;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
   const database: Database<DB> = {
     db,
+    atOnce,
     withTenant: async (tenant, fn, transaction) =>
       run({ name: 'remit.tenant', value: tenantId(tenant) }, fn, transaction),
     withSystem: (fn, transaction) => run({ name: 'remit.system', value: 'on' }, fn, transaction),

@@ -39,7 +39,8 @@ export type IdpKeys = {
 };
 
 type Entry = {
-  jwks: JSONWebKeySet;
+  /** Finds a key, and keeps what it imported. */
+  keyOf: ReturnType<typeof createLocalJWKSet>;
   loadedAt: number;
   refetchedAt: number;
   loading?: Promise<void>;
@@ -80,7 +81,7 @@ export function createIdpKeys(options: {
     if (entries.size >= MAX_ISSUERS) entries.delete(entries.keys().next().value as string);
     const before = entries.get(issuer);
     entries.set(issuer, {
-      jwks: jwks as unknown as JSONWebKeySet,
+      keyOf: createLocalJWKSet(jwks as unknown as JSONWebKeySet),
       loadedAt: clock.now(),
       refetchedAt: before?.refetchedAt ?? Number.NEGATIVE_INFINITY,
     });
@@ -128,14 +129,14 @@ export function createIdpKeys(options: {
       const { issuer } = verifyOptions;
       const entry = await keysOf(issuer);
       try {
-        return await check(token, entry.jwks, verifyOptions, clock);
+        return await check(token, entry.keyOf, verifyOptions, clock);
       } catch (error) {
         if (!(error instanceof errors.JWKSNoMatchingKey)) throw tokenError(error);
         if (!(await refetch(issuer, entry))) throw tokenError(error);
       }
       const renewed = entries.get(issuer) as Entry;
       try {
-        return await check(token, renewed.jwks, verifyOptions, clock);
+        return await check(token, renewed.keyOf, verifyOptions, clock);
       } catch (error) {
         throw tokenError(error);
       }
@@ -190,22 +191,18 @@ function parseSegment(segment: string): Record<string, unknown> {
 
 async function check(
   token: string,
-  jwks: JSONWebKeySet,
+  keyOf: Entry['keyOf'],
   { issuer, skewSeconds = 5 }: VerifyIdpTokenOptions,
   clock: Clock,
 ): Promise<IdpToken> {
   const now = clock.now();
-  const { payload, protectedHeader }: JWTVerifyResult = await jwtVerify(
-    token,
-    createLocalJWKSet(jwks),
-    {
-      algorithms: [...IDP_ALGORITHMS],
-      issuer,
-      currentDate: new Date(now),
-      clockTolerance: skewSeconds,
-      requiredClaims: ['exp', 'iat', 'sub', 'aud'],
-    },
-  );
+  const { payload, protectedHeader }: JWTVerifyResult = await jwtVerify(token, keyOf, {
+    algorithms: [...IDP_ALGORITHMS],
+    issuer,
+    currentDate: new Date(now),
+    clockTolerance: skewSeconds,
+    requiredClaims: ['exp', 'iat', 'sub', 'aud'],
+  });
   const { iat, sub } = payload;
   if (typeof iat !== 'number' || iat > now / 1_000 + skewSeconds) {
     throw refuse('the token was issued in the future');
