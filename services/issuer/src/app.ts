@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import type { VerifyKey } from '@remit/capability';
 import { type App, type KitDeps, openKit, readJsonFile } from '@remit/service-kit';
 import type { FastifyInstance } from 'fastify';
+import { LRUCache } from 'lru-cache';
 import { createServices } from './bus/services.ts';
 import type { IssuerConfig } from './config.ts';
 import { publishedRoutes } from './http/published.ts';
@@ -18,6 +20,7 @@ import { createTokenKeys } from './token-keys.ts';
 export const VERSION = '0.1.0';
 
 const FORGET_EVERY_MS = 60_000;
+const MAX_PROOF_KEYS = 10_000;
 
 /**
  * Builds the issuer: the only holder of the keys that sign capability tokens. It decides nothing
@@ -37,6 +40,7 @@ export async function build(
     const issuer = {
       publicUrl,
       proofWindowSeconds: config.dpopWindowSeconds,
+      proofKeys: new LRUCache<string, VerifyKey>({ max: MAX_PROOF_KEYS }),
       nonces:
         config.dpopNonceSeconds === 0
           ? undefined

@@ -1,3 +1,4 @@
+import type { ProofKeyCache } from '@remit/capability';
 import type { Clock, IdpKeys } from '@remit/service-kit';
 import type { Services } from './bus/services.ts';
 import type { ProofNonces } from './proof-nonces.ts';
@@ -10,6 +11,8 @@ export type IssuerDeps = {
   readonly publicUrl: string;
   /** Seconds that a DPoP proof's time may be away from now. */
   readonly proofWindowSeconds: number;
+  /** Imported keys of proofs: public, so that losing one costs time alone. */
+  readonly proofKeys: ProofKeyCache;
   /** Undefined where proofs need no nonce. */
   readonly nonces: ProofNonces | undefined;
   readonly services: Services;

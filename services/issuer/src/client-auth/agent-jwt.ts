@@ -127,7 +127,7 @@ function unverified(kind: AgentJwtKind, cause?: unknown): IssuerError {
 /** Whether one of these keys has this thumbprint (RFC 7638). */
 export async function holdsKey(keys: readonly PublicJwk[], thumbprint: string): Promise<boolean> {
   for (const jwk of keys) {
-    if ((await calculateJwkThumbprint(jwk)) === thumbprint) return true;
+    if ((await thumbprintOf(jwk)) === thumbprint) return true;
   }
   return false;
 }
@@ -162,7 +162,7 @@ async function registeredKey(keys: readonly PublicJwk[], alg: string, kid: strin
   for (const jwk of keys) {
     if (jwk.kty !== expected?.kty || jwk.crv !== expected.crv) continue;
     if (jwk.alg !== undefined && jwk.alg !== alg) continue;
-    const thumbprint = await calculateJwkThumbprint(jwk);
+    const thumbprint = await thumbprintOf(jwk);
     if (kid === undefined || kid === jwk.kid || kid === thumbprint) {
       fitting.push({ jwk, thumbprint });
     }
@@ -170,8 +170,29 @@ async function registeredKey(keys: readonly PublicJwk[], alg: string, kid: strin
   const [found] = fitting;
   // Without a kid, one key must be the only one that fits: verifying is not searching.
   if (!found || fitting.length > 1) return undefined;
-  const verifyKey = await importJWK({ ...found.jwk, alg }, alg);
+  const verifyKey = await imported(found.jwk, alg);
   return { verifyKey, thumbprint: found.thumbprint };
+}
+
+// By the frozen key of a body that the directory keeps: gone when it is.
+const thumbprints = new WeakMap<PublicJwk, string>();
+const verifyKeys = new WeakMap<PublicJwk, CryptoKey>();
+
+async function thumbprintOf(jwk: PublicJwk): Promise<string> {
+  const found = thumbprints.get(jwk) ?? (await calculateJwkThumbprint(jwk));
+  thumbprints.set(jwk, found);
+  return found;
+}
+
+/** Kind and curve of a key leave it one algorithm. */
+async function imported(jwk: PublicJwk, alg: string): Promise<CryptoKey> {
+  const known = verifyKeys.get(jwk);
+  if (known) return known;
+  const made = await importJWK({ ...jwk, alg }, alg);
+  // Bytes are what a symmetric key would be, and no kind of agent key is one.
+  if (made instanceof Uint8Array) throw new TypeError('a symmetric key');
+  verifyKeys.set(jwk, made);
+  return made;
 }
 
 function parsePayload(bytes: Uint8Array, { name, refused }: AgentJwtKind): JsonObject {

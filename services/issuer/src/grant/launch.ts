@@ -7,9 +7,10 @@ import type { LaunchRequest } from './exchange-request.ts';
 import { checkLaunch, lookUpLaunch } from './facts.ts';
 import { readHead } from './head.ts';
 import { checkIdp, checkLauncher, verifyIdToken } from './id-token.ts';
+import { inOrder } from './in-order.ts';
 import { registerToken, type SignedToken, signRegistered } from './issue.ts';
 import { nextActors } from './next-actors.ts';
-import { checkBinding, verifyTokenProof } from './proof.ts';
+import { checkBinding, openTokenProof, rememberTokenProof } from './proof.ts';
 import { nowSeconds, type Session } from './session.ts';
 import { limitedTerms } from './terms.ts';
 import { firstToken, type TokenFacts, taskUntil } from './token.ts';
@@ -23,16 +24,18 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
   trail.audience = asked.resource;
   trail.taskType = asked.task.taskType;
   if (asked.task.requested) trail.requested = asked.task.requested;
-  const jkt = await verifyTokenProof(session);
-  if (jkt !== undefined) trail.jkt = jkt;
-  const idToken = await verifyIdToken(asked.idToken, {
-    tenant: client.tenant,
-    keys: deps.idpKeys,
-    nowSeconds: nowSeconds(deps),
-  });
-
   const { signing_alg: algorithm } = client.agent;
-  const { rev, signer } = await readHead(session, { algorithm, jkt });
+  const proof = openTokenProof(session);
+  const jkt = proof?.jkt;
+  const [, idToken, { rev, signer }] = await inOrder([
+    takeProof(session, proof),
+    verifyIdToken(asked.idToken, {
+      tenant: client.tenant,
+      keys: deps.idpKeys,
+      nowSeconds: nowSeconds(deps),
+    }),
+    readHead(session, { algorithm, jkt }),
+  ]);
   trail.rev = rev;
 
   const facts = await lookUpLaunch(deps.services.directory, tenant, {
@@ -93,6 +96,15 @@ export async function launch(session: Session, asked: LaunchRequest): Promise<Si
   ]);
   const origin = { grant: 'launch', free: task.type === FREE_TASK_TYPE } as const;
   return signRegistered(capability, { signer, decision, taskUntilSeconds, origin });
+}
+
+async function takeProof(
+  session: Session,
+  proof: ReturnType<typeof openTokenProof>,
+): Promise<void> {
+  if (!proof) return;
+  await rememberTokenProof(session, proof);
+  session.trail.jkt = proof.jkt;
 }
 
 function decide(

@@ -55,6 +55,8 @@ function readClaims(jwt: string): { nonce?: unknown } | undefined {
   }
 }
 
+type Proving = Pick<Session, 'deps' | 'nonce' | 'proof' | 'tenant'>;
+
 /**
  * Verifies the DPoP proof of a token request and returns the thumbprint of its key (RFC 9449 section
  * 5). Checks all of section 4.3 for a POST to the token endpoint, and that the proof is new at every
@@ -64,25 +66,41 @@ function readClaims(jwt: string): { nonce?: unknown } | undefined {
  * Throws IssuerError `PROOF_INVALID` (`invalid_dpop_proof`).
  */
 export async function verifyTokenProof(
-  { deps, tenant, proof, nonce }: Pick<Session, 'deps' | 'nonce' | 'proof' | 'tenant'>,
+  session: Proving,
   held?: { token: string; jkt: string },
 ): Promise<string | undefined> {
+  const verified = openTokenProof(session, held);
+  if (verified) await rememberTokenProof(session, verified);
+  return verified?.jkt;
+}
+
+/** What {@link verifyTokenProof} checks, but for whether the proof is new: {@link rememberTokenProof}. */
+export function openTokenProof(
+  { deps, tenant, proof, nonce }: Proving,
+  held?: { token: string; jkt: string },
+): VerifiedProof | undefined {
   if (proof === undefined) return undefined;
-  const windowSeconds = deps.proofWindowSeconds;
-  const { jkt, jti, iat } = verifySignature({
+  return verifySignature({
     proof,
     method: 'POST',
     url: `${issuerUrl(deps.publicUrl, tenant)}/token`,
     nowSeconds: nowSeconds(deps),
-    windowSeconds,
+    windowSeconds: deps.proofWindowSeconds,
     algorithms: PROOF_ALGORITHMS,
+    keyCache: deps.proofKeys,
     ...(nonce !== undefined && { nonce }),
     ...(held && { accessToken: held.token, jkt: held.jkt }),
   });
+}
+
+/** Takes a proof once. Throws IssuerError `PROOF_INVALID` when it was used before. */
+export async function rememberTokenProof(
+  { deps, tenant }: Pick<Proving, 'deps' | 'tenant'>,
+  { jkt, jti, iat }: VerifiedProof,
+): Promise<void> {
   // A proof from the future stays good until its window has passed, counted from its own time.
-  const expSeconds = iat + windowSeconds;
-  if (await deps.replay.rememberProof(tenant, { jkt, jtiHash: sha256(jti), expSeconds }))
-    return jkt;
+  const expSeconds = iat + deps.proofWindowSeconds;
+  if (await deps.replay.rememberProof(tenant, { jkt, jtiHash: sha256(jti), expSeconds })) return;
   throw new IssuerError('PROOF_INVALID', 'The DPoP proof was used before.', {
     reason: 'proof_replayed',
   });

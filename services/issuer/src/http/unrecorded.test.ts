@@ -26,6 +26,7 @@ function endpoint(decide: typeof allow = allow) {
   const body = agent('a-1', key, { signing_alg: 'Ed25519' });
   const issuer: IssuerDeps = {
     publicUrl: 'https://issuer.test',
+    proofKeys: new Map(),
     proofWindowSeconds: 30,
     nonces: undefined,
     services: {

@@ -29,44 +29,40 @@ export type ReplayMemory = {
  */
 const MARGIN_MS = 120_000;
 
+const insertOf = (table: string, by: string) =>
+  ({
+    name: `remember_${table}`,
+    text: `insert into ${table} (tenant, ${by}, jti_hash, expires_at)
+      values ($1, $2, $3, to_timestamp($4)) on conflict do nothing`,
+  }) as const;
+
+const REMEMBER = {
+  assertions: insertOf('assertions', 'client'),
+  dpop_proofs: insertOf('dpop_proofs', 'jkt'),
+  actor_tokens: insertOf('actor_tokens', 'agent'),
+} as const;
+
 /**
  * The replay memory (RFC 7523 section 3 item 7, RFC 9449 section 11.1). The insert under a unique key
  * is the check, so that of two requests at once one wins.
  */
 export function createReplayMemory(database: Database<IssuerTables>): ReplayMemory {
+  async function remember(
+    table: keyof typeof REMEMBER,
+    tenant: string,
+    used: { by: string; jtiHash: string; expSeconds: number },
+  ): Promise<boolean> {
+    const values = [tenant, used.by, used.jtiHash, used.expSeconds];
+    const [inserted] = await database.atOnce(tenant, [{ ...REMEMBER[table], values }]);
+    return inserted?.rowCount === 1;
+  }
   return {
-    rememberAssertion: (tenant, { clientId, jtiHash, expSeconds }) =>
-      database.withTenant(tenant, async (trx) => {
-        const { numInsertedOrUpdatedRows: inserted } = await trx
-          .insertInto('assertions')
-          .values({
-            tenant,
-            client: clientId,
-            jti_hash: jtiHash,
-            expires_at: atSeconds(expSeconds),
-          })
-          .onConflict((conflict) => conflict.doNothing())
-          .executeTakeFirst();
-        return inserted === 1n;
-      }),
-    rememberProof: (tenant, { jkt, jtiHash, expSeconds }) =>
-      database.withTenant(tenant, async (trx) => {
-        const { numInsertedOrUpdatedRows: inserted } = await trx
-          .insertInto('dpop_proofs')
-          .values({ tenant, jkt, jti_hash: jtiHash, expires_at: atSeconds(expSeconds) })
-          .onConflict((conflict) => conflict.doNothing())
-          .executeTakeFirst();
-        return inserted === 1n;
-      }),
-    rememberActorToken: (tenant, { agent, jtiHash, expSeconds }) =>
-      database.withTenant(tenant, async (trx) => {
-        const { numInsertedOrUpdatedRows: inserted } = await trx
-          .insertInto('actor_tokens')
-          .values({ tenant, agent, jti_hash: jtiHash, expires_at: atSeconds(expSeconds) })
-          .onConflict((conflict) => conflict.doNothing())
-          .executeTakeFirst();
-        return inserted === 1n;
-      }),
+    rememberAssertion: (tenant, { clientId: by, ...used }) =>
+      remember('assertions', tenant, { by, ...used }),
+    rememberProof: (tenant, { jkt: by, ...used }) =>
+      remember('dpop_proofs', tenant, { by, ...used }),
+    rememberActorToken: (tenant, { agent: by, ...used }) =>
+      remember('actor_tokens', tenant, { by, ...used }),
     forgetExpired: (nowMs) =>
       database.withSystem(async (trx) => {
         const before = new Date(nowMs - MARGIN_MS);
@@ -83,8 +79,4 @@ export function createReplayMemory(database: Database<IssuerTables>): ReplayMemo
         );
       }),
   };
-}
-
-function atSeconds(seconds: number): Date {
-  return new Date(seconds * 1000);
 }

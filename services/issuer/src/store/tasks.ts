@@ -20,25 +20,22 @@ export type TaskStore = {
   find(tenant: string, id: string): Promise<StoredTask | undefined>;
 };
 
+const INSERT = {
+  name: 'insert_task',
+  text: `insert into tasks (tenant, id, type, user_id, origin_agent, jkt, ceiling, purpose, until)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, to_timestamp($9))`,
+} as const;
+
 export function createTaskStore(database: Database<IssuerTables>): TaskStore {
   return {
-    insert: (tenant, task) =>
-      database.withTenant(tenant, async (trx) => {
-        await trx
-          .insertInto('tasks')
-          .values({
-            tenant,
-            id: task.id,
-            type: task.type,
-            user_id: task.user,
-            origin_agent: task.originAgent,
-            jkt: task.jkt ?? null,
-            ceiling: JSON.stringify(task.ceiling),
-            purpose: task.purpose,
-            until: new Date(task.untilSeconds * 1000),
-          })
-          .execute();
-      }),
+    insert: async (tenant, task) => {
+      const { id, type, user, originAgent, jkt, ceiling, purpose, untilSeconds } = task;
+      const values = [
+        ...[tenant, id, type, user, originAgent, jkt ?? null],
+        ...[JSON.stringify(ceiling), purpose, untilSeconds],
+      ];
+      await database.atOnce(tenant, [{ ...INSERT, values }]);
+    },
     find: (tenant, id) =>
       database.withTenant(tenant, async (trx) => {
         const row = await trx
