@@ -28,6 +28,7 @@ const ONLINE = scope([
     check: 'online',
   },
 ]);
+const BOTH = scope([...READ_ONE.permissions, ...ONLINE.permissions]);
 const of = (kind: RevocationKind, id: string) => ({ kind, id });
 const random = () => randomBytes(16).toString('base64url');
 
@@ -67,6 +68,38 @@ describe('a chain at an enforcement point', () => {
       actors: ['procurement-agent', 'risk-analyst'],
     });
     expect(f.state.pdp).toHaveLength(0);
+  });
+
+  // Red when a permission that is local for each of them is taken as local for all of them together.
+  it('is asked about when a second agent is named behind the first, which nobody decided on', async () => {
+    const depth = { used: 0, max: 3 };
+    const clerk = await f.newSigner('ES256');
+    const mayAct = [analyst, clerk].map(({ kid }, at) => ({
+      sub: ['risk-analyst', 'clerk'][at] as string,
+      jkt: kid,
+      scope: f.claims().scope,
+    }));
+    const first = handOn(root({ mayAct, depth }), analyst, { scope: BOTH });
+    expect(await reason(first)).toBe('permitted');
+    expect(f.state.pdp).toHaveLength(0);
+    const second = handOn(first, clerk);
+    for (const held of [second, handOn(second, worker)]) {
+      f.state.pdp.length = 0;
+      f.state.pdpAnswer = async () => ({ decision: 'deny', reason: 'policy_forbid' });
+      expect(await reason(held)).toBe('policy_forbid');
+      expect(f.state.pdp).toMatchObject([
+        { actors: ['procurement-agent', 'risk-analyst', 'clerk'] },
+      ]);
+    }
+    // A token that the issuer made for two, and an agent that it names: the same.
+    const delegated = root({
+      mayAct,
+      actors: ['procurement-agent', 'risk-analyst'],
+      lineage: ['jti-0000000000000000009'],
+      depth: { used: 1, max: 3 },
+    });
+    expect(await reason(handOn(delegated, clerk))).toBe('policy_forbid');
+    expect(await reason(handOn(delegated, worker))).toBe('permitted');
   });
 
   // Red when `ath` is taken of a part of the chain, or the proof’s key from the token.

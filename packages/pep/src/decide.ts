@@ -69,8 +69,8 @@ const MAX_ASKED_AGAIN = 2;
 
 /**
  * Decides one call, cheapest check first: credentials, signature, proof, time, revocation and
- * freshness, scope and arguments; then the PDP where the permission is online or facts changed
- * since the token was decided. Then the token's budgets are reserved, and its single use is consumed
+ * freshness, scope and arguments; then the PDP where the permission is online, facts changed
+ * since the token was decided, or a link names an agent behind another. Then the token's budgets are reserved, and its single use is consumed
  * last, so that a call refused by anything else leaves it, and what was reserved is given back.
  * Freshness and revocation are checked again after each `await`. Records nothing. Never throws: what can't be checked is a refusal.
  *
@@ -146,7 +146,7 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
     dimensions: { ...NOT_EVALUATED, task: 'allow' as const },
     asOf: deps.view.rev(),
   };
-  if (!admitted.online && standing === 'live') {
+  if (!admitted.online && standing === 'live' && !isNewCompany(caller)) {
     return spend(deps, caller, known('permitted', local));
   }
 
@@ -154,6 +154,14 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
   const afterwards = standingOf(deps, caller);
   if (afterwards !== 'live' && afterwards !== 'recheck') return known(afterwards, local);
   return spend(deps, caller, known(answer.reason, { ...local, ...answer }));
+}
+
+/**
+ * Whether the actors of a chain were never decided on together. An entry of `may_act` was, with the agent
+ * that starts the task alone. A guardrail for a third agent may look at the one between (02, rule 1).
+ */
+function isNewCompany({ capability, links }: VerifiedToken): boolean {
+  return capability.actors.length > 2 && links.some(({ worker }) => !worker);
 }
 
 /** The last checks of a call that nothing else refuses: budgets, then the single use. */
