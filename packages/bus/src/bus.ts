@@ -152,7 +152,7 @@ export async function connectBus(options: ConnectOptions): Promise<Bus> {
         ensureConsumer(link, stream, durable, consumerOptions),
       ),
     consume(consumeOptions, handler) {
-      const one = consume(link, consumeOptions, handler);
+      const one = consume(link, { ...consumeOptions, redeclare: declarations.repeat }, handler);
       consumptions.add(one);
       return one;
     },

@@ -30,6 +30,8 @@ export type ConsumeOptions = {
   nakDelayMs?: number;
   /** A handler failed, or the loop is rebuilt. Default: logged. */
   onError?: (error: BusError) => void;
+  /** The loop could not read: what this connection declared may be gone from the server. */
+  redeclare?: () => void;
 };
 
 export type Consumption = {
@@ -63,6 +65,9 @@ export function consume(
   const halt = new AbortController();
   const queue: JsMsg[] = [];
   const { promise: ready, resolve: isReady } = Promise.withResolvers<void>();
+  const ackWaitMs = options.consumer?.ackWaitMs ?? BUS_TIMES.ackWaitMs;
+  let inWork: readonly JsMsg[] = [];
+  let heldBefore = new Set<JsMsg>();
   let current: ConsumerMessages | undefined;
   let working: Promise<void> | undefined;
   let isWorking = false;
@@ -80,6 +85,7 @@ export function consume(
   }
 
   async function handOver(messages: JsMsg[]): Promise<void> {
+    inWork = messages;
     try {
       await handler(messages.map(toStreamMessage));
       for (const message of messages) message.ack();
@@ -92,8 +98,23 @@ export function consume(
       );
       // On a closed connection this throws, and the server brings them again by itself.
       for (const message of messages) message.nak(nakDelayMs);
+    } finally {
+      inWork = [];
     }
   }
+
+  /**
+   * Tells the server that what lies here is still in work, so that the wait for acknowledgements can be
+   * short: whoever is killed has its messages back soon, whoever is slow does not get them twice.
+   */
+  const keeping = setInterval(() => {
+    const held = [...inWork, ...queue];
+    if (link.status() === 'connected') {
+      for (const message of held) if (heldBefore.has(message)) message.working();
+    }
+    heldBefore = new Set(held);
+  }, ackWaitMs / 3);
+  keeping.unref();
 
   function receive(message: JsMsg): void {
     queue.push(message);
@@ -143,6 +164,7 @@ export function consume(
             cause,
           }),
         );
+        options.redeclare?.();
       }
       if (halt.signal.aborted) return;
       restarts++;
@@ -160,6 +182,7 @@ export function consume(
       await current?.close();
       await running;
       await working;
+      clearInterval(keeping);
       if (link.status() !== 'connected') return;
       // Else they come again only after the acknowledgement's time-out; and the server must know that
       // nobody listens any more before it gives the next message to somebody.

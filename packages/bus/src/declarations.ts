@@ -6,6 +6,8 @@ import { BUS_TIMES } from './policies.ts';
 export type Declarations = {
   /** Declares now, and again after every reconnect. A declaration that fails is not kept. */
   declare(name: string, work: () => Promise<void>): Promise<void>;
+  /** Declares everything again, at once: something of it is not there. */
+  repeat(): void;
 };
 
 /**
@@ -38,10 +40,13 @@ export function createDeclarations(link: Link): Declarations {
     }
   }
 
-  link.onStatus((status) => {
-    if (status === 'connected' && kept.size > 0) void again();
-  });
+  function repeat(): void {
+    if (link.status() === 'connected' && kept.size > 0) void again();
+  }
+
+  link.onStatus(repeat);
   return {
+    repeat,
     async declare(name, work) {
       await work();
       kept.set(name, work);

@@ -13,6 +13,7 @@ import { nanos } from '@nats-io/transport-node';
 import type { StreamDeclaration } from '@remit/contracts';
 import { BusError } from './error.ts';
 import type { Link } from './link.ts';
+import { BUS_TIMES } from './policies.ts';
 
 const NOT_FOUND = 404;
 const STREAM_NAME_IN_USE = 10058;
@@ -153,7 +154,7 @@ function consumerConfig(durable: string, options: ConsumerOptions): Partial<Cons
     ack_policy: AckPolicy.Explicit,
     deliver_policy: options.deliver === 'new' ? DeliverPolicy.New : DeliverPolicy.All,
     replay_policy: ReplayPolicy.Instant,
-    ack_wait: nanos(options.ackWaitMs ?? 30_000),
+    ack_wait: nanos(options.ackWaitMs ?? BUS_TIMES.ackWaitMs),
     max_ack_pending: options.maxAckPending ?? 4_096,
     max_deliver: -1,
     ...(options.filter === undefined ? {} : { filter_subject: options.filter }),

@@ -21,6 +21,7 @@ import {
 import { inject } from 'vitest';
 import { brokeredServers } from './broker.ts';
 import { removeFolder } from './folders.ts';
+import { givenBus } from './given-bus.ts';
 import { DEFAULT_MEMBERS } from './members.ts';
 import { seededKeys } from './seeded-keys.ts';
 import { type TestDatabase, type TestServers, testRunDir } from './servers.ts';
@@ -61,6 +62,9 @@ export type ServiceConfig = {
   insecureDatabase: boolean;
 };
 
+/** Sees every chunk before a proxy carries it on. */
+type ProxyTap = NonNullable<Parameters<typeof startTcpProxy>[0]['tap']>;
+
 /** The nats-server of a test file, whatever runs it. */
 export type TestNats = Pick<RunningNats, 'url' | 'port' | 'reload' | 'stop'>;
 
@@ -83,7 +87,9 @@ export type TestInfra = AsyncDisposable & {
   /** The configuration of a service that was asked for, for its `build`; add its own fields. */
   serviceConfig(service: string, publicUrl?: string): ServiceConfig;
   /** A fault proxy in front of a nats:// or postgres:// URL, and the URL through it. */
-  throughProxy(url: string): Promise<{ url: string; proxy: TcpProxy }>;
+  throughProxy(url: string, tap?: ProxyTap): Promise<{ url: string; proxy: TcpProxy }>;
+  /** Deletes every stream and consumer of the services under their feet: a server without its store. */
+  wipeStreams(): Promise<void>;
   /** Puts PEPs on the running bus, by writing its configuration again and SIGHUP. */
   addPeps(peps: Readonly<Record<string, readonly string[]>>): Promise<void>;
 };
@@ -174,10 +180,12 @@ export async function testInfra(options: TestInfraOptions = {}): Promise<TestInf
           insecureDatabase: true,
         };
       },
-      async throughProxy(url) {
+      wipeStreams: () => givenBus({ url: started().nats.url, dir: started().dir }).clear(),
+      async throughProxy(url, tap) {
         const target = new URL(url);
         const proxy = await startTcpProxy({
           target: { host: target.hostname, port: Number(target.port) },
+          ...(tap ? { tap } : {}),
         });
         cleanup.defer(() => proxy.close());
         target.hostname = '127.0.0.1';

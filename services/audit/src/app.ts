@@ -104,7 +104,9 @@ export async function build(
           await bus.ensureConsumer(durables.auditSiem.stream, siem);
         }
         const { stream, durable } = durables.auditIngest;
-        const consumption = bus.consume({ stream, durable, consumer: {} }, async (messages) => {
+        // What a killed writer had in hand comes again before its absence counts as a gap.
+        const consumer = { ackWaitMs: Math.min(2_500, config.gapSeconds * 1_000) };
+        const consumption = bus.consume({ stream, durable, consumer }, async (messages) => {
           await ingest(messages);
           waiting = messages.at(-1)?.pending ?? 0;
         });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { variableName } from '@remit/service-kit';
 import { testInfra } from '@remit/testkit';
 import { expect, test } from 'vitest';
-import type { AuditConfig } from './config.ts';
+import { processConfig } from './test/process.ts';
 
 const MAIN = join(import.meta.dirname, 'main.ts');
 
@@ -31,23 +31,7 @@ test('main.ts says what its configuration lacks, checks it, runs, and ends in or
   expect(said.text).toContain('REMIT_CHECKPOINT_DIR is missing.');
 
   await using infra = await testInfra({ services: ['audit'] });
-  const config: AuditConfig = {
-    ...infra.serviceConfig('audit', 'http://audit.test'),
-    busSignerFile: infra.keys.signerFile('audit-bus'),
-    checkpointSignerFile: infra.keys.signerFile('audit-checkpoint'),
-    checkpointDir: join(infra.tmpDir, 'checkpoints'),
-    anchorSeconds: 10,
-    s3Bucket: 'remit-checkpoints',
-    s3Prefix: 'checkpoints',
-    s3Region: 'us-east-1',
-    checkpointRecords: 4,
-    checkpointSeconds: 1,
-    retentionDays: 0,
-    gapSeconds: 1,
-    streamReplicas: 1,
-    siemDurables: 'siem',
-    logLevel: 'info',
-  };
+  const config = processConfig(infra, { checkpointRecords: 4, checkpointSeconds: 1 });
   const env = Object.fromEntries(
     Object.entries(config).map(([field, value]) => [variableName(field), String(value)]),
   );
