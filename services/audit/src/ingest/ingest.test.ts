@@ -132,6 +132,25 @@ test('the same id with other content is kept beside the first, with an alarm', a
   expect(ledger.metrics.text()).toContain('remit_audit_conflicts_total 2');
 });
 
+test('one number on two records is an alarm, a record that comes again is none', async () => {
+  await using ledger = await testLedger();
+  const [one, two] = [decision(1), decision(2)].map((each) => messageOf(each));
+  if (!one || !two) throw new Error('two messages');
+  await ledger.ingest([one, two]);
+  await ledger.ingest([two, one]);
+  expect(ledger.alarms).toEqual([]);
+
+  await ledger.ingest([messageOf(decision(2)), messageOf(decision(3)), messageOf(decision(3))]);
+  const at = { alarm: 'number', tenant: 'acme', producer: 'erp-1', boot: 'boot1' };
+  expect(ledger.alarms).toMatchObject([
+    { ...at, n: 2 },
+    { ...at, n: 3 },
+  ]);
+  expect(ledger.metrics.text()).toContain('remit_audit_numbers_reused_total 2');
+  // Both are kept: which of them is true is not the ledger's to say.
+  expect(await ledger.behindItsBack('select seq from records')).toHaveLength(5);
+});
+
 test('the same id of another producer is another record', async () => {
   await using ledger = await testLedger();
   const first = decision(1);

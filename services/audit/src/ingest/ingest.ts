@@ -67,13 +67,18 @@ export function createIngest(
   }
 
   function report(appended: readonly Appended[], refused: readonly Refused[]): void {
-    for (const { tenant, records, duplicates, conflicts } of appended) {
+    for (const { tenant, records, duplicates, conflicts, reused } of appended) {
       for (const { record } of records) count.records.add({ event: record.event });
       if (duplicates > 0) count.duplicates.add({}, duplicates);
       for (const { producer, record } of conflicts) {
         count.conflicts.add();
         const fields = { alarm: 'conflict', tenant, producer, record: record.id };
         log.error(fields, 'a record came again with other content; both are kept');
+      }
+      for (const number of reused) {
+        count.reused.add();
+        const fields = { alarm: 'number', tenant, ...number };
+        log.error(fields, 'a producer gave one number to two records; both are kept');
       }
     }
     for (const { tenant, reason, message } of refused) {
@@ -162,6 +167,10 @@ function ingestMetrics(metrics: Metrics) {
     conflicts: metrics.counter(
       'remit_audit_conflicts_total',
       'Records that came again under their id with other content.',
+    ),
+    reused: metrics.counter(
+      'remit_audit_numbers_reused_total',
+      'Numbers that a producer gave to more than one record.',
     ),
     quarantined: metrics.counter(
       'remit_audit_quarantined_total',

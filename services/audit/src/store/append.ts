@@ -10,7 +10,7 @@ import {
 import { type Insertable, sql, type Transaction } from 'kysely';
 import type { Admitted, Refused } from '../ingest/admit.ts';
 import { derive } from './derive.ts';
-import { countNumbers, type SeenNumber } from './numbers.ts';
+import { countNumbers, reusedNumbers, type SeenNumber } from './numbers.ts';
 import { keepConflict, keepRefused } from './quarantine.ts';
 import type { AuditTables, RecordsTable } from './tables.ts';
 
@@ -22,6 +22,8 @@ export type Appended = {
   readonly records: readonly Admitted[];
   readonly duplicates: number;
   readonly conflicts: readonly Admitted[];
+  /** Numbers that a producer gave to more than one record. */
+  readonly reused: readonly SeenNumber[];
   readonly size: number;
 };
 
@@ -57,12 +59,13 @@ export async function appendBatch(
   );
   for (const conflict of conflicts) await keepConflict(trx, conflict);
   for (const refusal of refused) await keepRefused(trx, tenant, refusal);
+  const reused = await reusedNumbers(trx, tenant, fresh.map(numberOf));
   const numbers: SeenNumber[] = [
-    ...admitted.map(({ producer, record }) => ({ producer, ...record.producer })),
+    ...admitted.map(numberOf),
     ...refused.flatMap(({ number }) => number ?? []),
   ];
   await countNumbers(trx, tenant, numbers);
-  return { tenant, records: fresh, duplicates, conflicts, size: edge.size };
+  return { tenant, records: fresh, duplicates, conflicts, reused, size: edge.size };
 }
 
 /** Parts records into those that are new, known with the same bytes, and known with others. */
@@ -137,6 +140,10 @@ async function writeRecords(trx: Trx, tenant: string, fresh: readonly Admitted[]
     .onConflict((on) => on.column('tenant').doUpdateSet({ ...next, updated_at: sql`now()` }))
     .execute();
   return edge;
+}
+
+function numberOf({ producer, record }: Admitted): SeenNumber {
+  return { producer, boot: record.producer.boot, n: record.producer.n };
 }
 
 function disclosureRows({ tenant, producer, record, disclosures }: Admitted) {

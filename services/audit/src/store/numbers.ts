@@ -19,6 +19,29 @@ export type NumberGap = {
 /** Boots of one mark message, at most. */
 const MAX_BOOTS = 64;
 
+/** Of these numbers of new records, those that an earlier record has already, or two of them have. */
+export async function reusedNumbers(
+  trx: Transaction<AuditTables>,
+  tenant: string,
+  numbers: readonly SeenNumber[],
+): Promise<SeenNumber[]> {
+  if (numbers.length === 0) return [];
+  const { rows } = await sql<SeenNumber>`
+    select given.producer, given.boot, given.n
+    from (
+      select producer, boot, n, count(*) as times
+      from unnest(${numbers.map(({ producer }) => producer)}::text[],
+        ${numbers.map(({ boot }) => boot)}::text[], ${numbers.map(({ n }) => n)}::int8[])
+        as one(producer, boot, n)
+      group by producer, boot, n
+    ) as given
+    left join numbers as old
+      on old.tenant = ${tenant} and old.producer = given.producer and old.boot = given.boot
+    where given.times > 1 or old.seen @> given.n
+    order by given.producer, given.boot, given.n`.execute(trx);
+  return rows;
+}
+
 /** Adds numbers to what is seen of their producers and boots. */
 export async function countNumbers(
   trx: Transaction<AuditTables>,
