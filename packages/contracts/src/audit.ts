@@ -18,6 +18,7 @@ export const AUDIT_EVENTS = [
   'call.finished',
   'policy.uploaded',
   'policy.activated',
+  'policy.shadowed',
   'agent.registered',
   'admin.registry_loaded',
   'admin.registry_changed',

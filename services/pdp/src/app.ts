@@ -14,8 +14,10 @@ import { createAdmit } from './http/admit.ts';
 import { authzenRoutes } from './http/authzen.ts';
 import { externalsOf, readAuthzenFile } from './http/authzen-callers.ts';
 import { policyRoutes } from './http/policies.ts';
+import { shadowRoutes } from './http/shadow.ts';
 import { whatIfRoutes } from './http/whatif.ts';
 import { createPolicies, type Policies } from './policies/policies.ts';
+import { createShadow } from './policies/shadow.ts';
 import type { PdpTables } from './store/tables.ts';
 
 export const VERSION = '0.1.0';
@@ -80,8 +82,10 @@ export async function build(
     const file = readAuthzenFile(config.authzenFile);
     const sessions = createSessions({ database, clock, log });
     const external = createExternal({ tenants: externalsOf(file), log, metrics });
+    const shadow = createShadow({ database, policies, engine, recorder, clock, log, metrics });
     const decider = createDecider({
       engine,
+      shadow,
       sessions,
       external,
       policies,
@@ -100,6 +104,7 @@ export async function build(
     const beats = createBeats({ bus, signer, head: outbox.head, clock, log, metrics });
     const admit = createAdmit(kit.people, recorder);
     policyRoutes(http, { policies, admit });
+    shadowRoutes(http, { shadow, admit });
     whatIfRoutes(http, { policies, engine, resolve, recorder, admit });
     const { publicUrl, maxInFlight = 256 } = config;
     authzenRoutes(http, {
@@ -125,6 +130,7 @@ export async function build(
         outbox.start();
         beats.start();
         sessions.start();
+        lifecycle.onStop('consumers', 'shadow', () => shadow.stop());
         lifecycle.onStop('consumers', 'sessions', () => sessions.stop());
         lifecycle.onStop('recorder', 'outbox', () => outbox.stop());
         lifecycle.onStop('consumers', 'beats', () => beats.stop());

@@ -12,6 +12,7 @@ import { PdpError } from '../errors.ts';
 import { filter } from '../mint/filter.ts';
 import { mint } from '../mint/mint.ts';
 import type { Policies } from '../policies/policies.ts';
+import type { Shadow } from '../policies/shadow.ts';
 import { type DecideDeps, type EvaluationRequest, evaluate } from './evaluate.ts';
 import type { External } from './external.ts';
 import type { RegistryFacts } from './facts.ts';
@@ -46,10 +47,11 @@ export function createDecider(
     policies: Policies;
     sessions: Sessions;
     external: External;
+    shadow: Pick<Shadow, 'observe'>;
     metrics: Metrics;
   },
 ): Decider {
-  const { resolve, policies, sessions, external, metrics } = options;
+  const { resolve, policies, sessions, external, shadow, metrics } = options;
   const deps: DecideDeps = { ...options, everyCall: external.has };
   const decisions = metrics.counter('remit_pdp_decisions_total', 'Decisions by reason.');
   const seconds = metrics.histogram('remit_pdp_decision_seconds', 'Time to decide, facts read.');
@@ -107,6 +109,8 @@ export function createDecider(
         ? refusedBy(evaluate(deps, facts, set, request), 'policy_error', 'remit:session')
         : evaluate(deps, facts, set, { ...request, session }),
     );
+    if (!hypothetical && session !== 'too_much')
+      shadow.observe({ kind: 'evaluate', tenant, facts, request: { ...request, session }, answer });
     if (answer.decision === 'allow' && external.has(tenant)) {
       // No user, no decision: evaluate refused that already.
       const said = await external.ask({ ...request, id: answer.id, user: user ?? '' });
@@ -137,6 +141,7 @@ export function createDecider(
         'mint',
         timed('mint', () => mint(deps, facts, set, request)),
       );
+      shadow.observe({ kind: 'mint', tenant, facts, request, answer });
       for (const { check = 'local' } of answer.permissions) permissions.add({ check });
       return answer;
     },

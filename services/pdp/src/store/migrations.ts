@@ -1,5 +1,6 @@
 import { createOutboxTables, type Migrations } from '@remit/service-kit';
 import { sql } from 'kysely';
+import { policyShadow } from './migration-shadow.ts';
 
 /** Versions never change and activations are a history, so the service cannot even update them. */
 const APPEND_ONLY = { privileges: ['select', 'insert'] } as const;
@@ -72,4 +73,5 @@ export const migrations: Migrations = {
       )`.execute(db);
     await tenantTable('external_guardrails', { system: ['select'] });
   },
+  '0003_policy_shadow': policyShadow,
 };

@@ -1,5 +1,6 @@
 import type { OutboxTables } from '@remit/service-kit';
-import type { ColumnType } from 'kysely';
+import type { ColumnType, Generated } from 'kysely';
+import type { ShadowDifference } from '../policies/shadow-difference.ts';
 
 /** Files of a set by name: `*.cedar`, and `tests/*.yaml`. */
 export type PolicyFiles = Record<string, string>;
@@ -55,5 +56,31 @@ export type PdpTables = OutboxTables & {
     tenant: string;
     digest: string;
     seen_at: ColumnType<Date, never, Date>;
+  };
+  /** Which version is decided beside the active one; the newest row of a tenant counts, null ends it. */
+  policy_shadows: {
+    tenant: WrittenOnce<string>;
+    seq: Generated<number>;
+    version: WrittenOnce<string | null>;
+    set_by: WrittenOnce<string>;
+    set_at: ColumnType<Date, never, never>;
+  };
+  /** How often a version in shadow said the same as the active one, and how often not. */
+  shadow_tallies: {
+    tenant: WrittenOnce<string>;
+    version: WrittenOnce<string>;
+    same: number;
+    different: number;
+    failed: number;
+  };
+  /** Decisions that a version in shadow would have made otherwise. */
+  shadow_differences: {
+    tenant: WrittenOnce<string>;
+    /** The pdp's id of the decision. */
+    id: WrittenOnce<string>;
+    at: WrittenOnce<Date>;
+    version: WrittenOnce<string>;
+    active_version: WrittenOnce<string>;
+    said: Json<ShadowDifference>;
   };
 };
