@@ -7,6 +7,7 @@ import {
   type PermissionJson,
   type RegistryBody,
   SIGNED,
+  type TaskTypeBody,
 } from '@remit/contracts';
 import type { TestInfra } from '@remit/testkit';
 import { agentBody, erp, everything, purchase, summary, userBody } from './fixtures.ts';
@@ -16,13 +17,19 @@ export type TenantData = {
   status: 'active' | 'inactive';
   idpIssuer: string;
   agents: Map<string, { body: AgentBody; active: boolean; envelope: PermissionJson[] }>;
-  users: Map<string, { groups: string[]; active: boolean; roles: string[] }>;
+  users: Map<
+    string,
+    { groups: string[]; active: boolean; roles: string[]; attributes?: Record<string, string> }
+  >;
+  taskTypes: TaskTypeBody[];
   roles: Map<string, PermissionJson[]>;
   /** Signs envelopes in place of the registry's key, for a test of forgery. */
   envelopeClaims: Partial<{ tenant: string; agent: string; version: number }>;
   envelopeSigner?: ReturnType<typeof createSigner>;
   tools: (typeof erp)[];
 };
+
+type Known = TenantData['users'] extends Map<string, infer U> ? U : never;
 
 export const IDP_ISSUER = 'https://idp.example';
 
@@ -41,6 +48,7 @@ function tenantData(): TenantData {
     roles: new Map([['buyer', everything]]),
     envelopeClaims: {},
     tools: [erp],
+    taskTypes: [summary, purchase],
   };
 }
 
@@ -81,7 +89,7 @@ export async function startFakeRegistry(infra: TestInfra): Promise<FakeRegistry>
                 ? asked.sub
                 : undefined;
         const known = id === undefined ? undefined : data.users.get(id);
-        const type = [summary, purchase].find((one) => one.id === request.task_type);
+        const type = data.taskTypes.find((one) => one.id === request.task_type);
         const tool = data.tools.find((one) => one.audience === request.audience);
         const answer: LookupResponse = {
           revision: 3,
@@ -114,15 +122,22 @@ export async function startFakeRegistry(infra: TestInfra): Promise<FakeRegistry>
             ];
           }),
         };
-        if (known && id !== undefined) {
-          answer.user = {
-            id,
-            status: known.active ? 'active' : 'inactive',
-            body: put(userBody(id, { groups: known.groups })),
-            roles: known.roles.map((role) =>
-              put({ kind: 'role', id: role, permissions: data.roles.get(role) ?? [] }),
-            ),
-          };
+        const userOf = (name: string, { groups, active, roles, attributes }: Known) => ({
+          id: name,
+          status: active ? ('active' as const) : ('inactive' as const),
+          body: put(userBody(name, { groups, ...(attributes ? { attributes } : {}) })),
+          roles: roles.map((role) =>
+            put({ kind: 'role', id: role, permissions: data.roles.get(role) ?? [] }),
+          ),
+        });
+        if (known && id !== undefined) answer.user = userOf(id, known);
+        if (request.users) {
+          const { after = '', limit } = request.users;
+          answer.users = [...data.users]
+            .filter(([name]) => name > after)
+            .toSorted(([one], [other]) => (one < other ? -1 : 1))
+            .slice(0, limit)
+            .map(([name, one]) => userOf(name, one));
         }
         if (type) answer.task_type = { id: type.id, body: put(type) };
         if (tool) answer.tool = { id: tool.id, body: put(tool) };
