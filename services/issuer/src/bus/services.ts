@@ -63,9 +63,10 @@ export function createServices(
     async recheckedSince(tenant, { epoch, seq }) {
       const after = { epoch, after: seq };
       const found = await ask('revocation.since', tenant, after, revocation);
-      // What is on further pages is not read: the safe answer is the same.
-      const { entries, more } = found;
-      return found.epoch !== epoch || more || entries.some(({ verb }) => verb === 'recheck');
+      // What is on further pages is not read, and what is forgotten can't be: the safe answer is the same.
+      const { entries, more, floor } = found;
+      if (found.epoch !== epoch || more || floor !== undefined) return true;
+      return entries.some(({ verb }) => verb === 'recheck');
     },
   };
 }

@@ -88,7 +88,8 @@ export function openTokenProof(
     windowSeconds: deps.proofWindowSeconds,
     algorithms: PROOF_ALGORITHMS,
     keyCache: deps.proofKeys,
-    ...(nonce !== undefined && { nonce }),
+    // Without the one that was looked at there is none that would do.
+    ...(deps.nonces !== undefined && { nonce: nonce ?? [] }),
     ...(held && { accessToken: held.token, jkt: held.jkt }),
   });
 }

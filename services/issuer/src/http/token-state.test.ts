@@ -183,6 +183,16 @@ describe('introspection', () => {
     expect(await checks()).toEqual(['online']);
   });
 
+  // Red when an answer without entries is taken for one that nothing changed.
+  it('gives permissions as online where nobody knows any more what changed since', async () => {
+    const { token, capability } = world.held();
+    world.services.entries = [];
+    world.services.floor = capability.rev.seq + 1;
+    const { body } = await introspect(token);
+    world.services.floor = 0;
+    expect(body.authorization_details).toMatchObject([{ check: 'online' }]);
+  });
+
   it('is for tools that prove a registered key, and for nobody else', async () => {
     const { token } = world.held();
     const stranger = newSigner();

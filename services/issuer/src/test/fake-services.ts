@@ -34,6 +34,8 @@ export type FakeServices = AsyncDisposable & {
   head: { epoch: string; seq: number };
   /** What is asked for after a sequence. */
   entries: RevocationEntry[];
+  /** Entries up to here are forgotten. */
+  floor: number;
   stop(service: 'pdp' | 'registry' | 'revocation'): Promise<void>;
 };
 
@@ -83,6 +85,7 @@ export async function startFakeServices(infra: TestInfra): Promise<FakeServices>
     during: () => {},
     head: { epoch: 'epoch-01', seq: 7 },
     entries: [],
+    floor: 0,
     stop: async (service) => buses.get(service)?.close(),
     [Symbol.asyncDispose]: async () => {
       await Promise.all([...buses.values()].map((bus) => bus.close()));
@@ -153,7 +156,9 @@ export async function startFakeServices(infra: TestInfra): Promise<FakeServices>
         await note('revocation.since', tenant, request);
         const { epoch, seq } = fakes.head;
         const entries = fakes.entries.filter((entry) => entry.seq > request.after);
-        return { epoch, head: seq, entries, more: false };
+        const page = { epoch, head: seq, more: false };
+        if (request.after < fakes.floor) return { ...page, entries: [], floor: fakes.floor };
+        return { ...page, entries };
       },
       revoke: async ({ tenant }, request) => {
         await note('revocation.revoke', tenant, request);
