@@ -88,9 +88,15 @@ async function assemble(
     database,
     log,
     // Core delivery, while it is fast: the head in the next beat shows what got lost.
-    send: async ({ subject, payload }) => {
-      bus.publish(subject, payload);
+    send: async ({ subject, payload }, handedOver) => {
+      if (!handedOver) bus.publish(subject, payload);
       await bus.flush();
+    },
+    // Ahead of the answer on the same connection, so that PEPs have it when the answer comes.
+    sendAtOnce: ({ subject, payload }) => {
+      if (bus.status() !== 'connected') return false;
+      bus.publish(subject, payload);
+      return true;
     },
   });
   const watch = createSourceWatch({ monotonicMs });

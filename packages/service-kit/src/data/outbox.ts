@@ -52,8 +52,17 @@ export type Outbox<DB> = {
 export type OutboxOptions<DB> = {
   database: Database<DB>;
   log: Logger;
-  /** Must resolve only when the message is safe with the bus. */
-  send: (entry: OutboxEntry) => Promise<void>;
+  /**
+   * Must resolve only when the message is safe with the bus. `handedOver`: `sendAtOnce` took it, so
+   * it is only waited for.
+   */
+  send: (entry: OutboxEntry, handedOver: boolean) => Promise<void>;
+  /**
+   * Called with a message as soon as its transaction is committed, before whoever wrote it goes on,
+   * in the order of commits of this process. For what bears to come twice and, between two processes,
+   * out of order. Gives whether it took the message; what it didn't take is sent as if it weren't here.
+   */
+  sendAtOnce?: (entry: OutboxEntry) => boolean;
   /** Milliseconds between looks when nobody wakes it; 500 by default. */
   pollMs?: number;
   /** Days for which sent entries stay readable; 7 by default. */
@@ -62,6 +71,8 @@ export type OutboxOptions<DB> = {
 
 const BATCH = 50;
 const MAX_BACKOFF_MS = 2_000;
+/** Of these, another process may have marked some as sent; the oldest are forgotten. */
+const MAX_HANDED_OVER = 1_000;
 
 /** Creates the outbox's tables; part of a service's first migration. */
 export async function createOutboxTables({ db, tenantTable, serviceTable }: MigrationContext) {
@@ -85,10 +96,11 @@ export async function createOutboxTables({ db, tenantTable, serviceTable }: Migr
 
 /**
  * What must be published after a commit: written in the same transaction, sent in sequence order by
- * one sender, at least once. Receivers de-duplicate by sequence.
+ * one sender, at least once. Receivers de-duplicate by sequence. With `sendAtOnce` the writer sends it
+ * first, and the sender makes sure.
  */
 export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>): Outbox<DB> {
-  const { log, send, pollMs = 500, keepSentDays = 7 } = options;
+  const { log, send, sendAtOnce, pollMs = 500, keepSentDays = 7 } = options;
   // The generic database's own tables are not known here; these two are.
   const database = options.database as unknown as Database<OutboxTables>;
   const state = { running: false };
@@ -96,6 +108,20 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
   let wake: () => void = () => undefined;
   let woken = false;
   let lag = { unsent: 0, oldestSeconds: 0 };
+  const handedOver = new Set<number>();
+
+  function handOver(entry: OutboxEntry): void {
+    try {
+      if (!sendAtOnce?.(entry)) return;
+    } catch (error) {
+      log.warn({ err: error, seq: entry.seq }, 'an event could not be sent at once');
+      return;
+    }
+    handedOver.add(entry.seq);
+    if (handedOver.size > MAX_HANDED_OVER) {
+      handedOver.delete(handedOver.values().next().value as number);
+    }
+  }
 
   /** How many were sent, and whether one could not be. */
   async function sendBatch(): Promise<{ sent: number; stopped: boolean }> {
@@ -115,17 +141,13 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
       const sent: number[] = [];
       try {
         for (const row of rows) {
-          await send({
-            seq: row.seq,
-            tenant: row.tenant,
-            subject: row.subject,
-            messageId: row.message_id,
-            payload: row.payload,
-          });
-          sent.push(row.seq);
+          const { seq, tenant, subject, message_id: messageId, payload } = row;
+          await send({ seq, tenant, subject, messageId, payload }, handedOver.delete(seq));
+          sent.push(seq);
         }
       } catch (error) {
-        // What was sent before stays marked; the rest waits, in order.
+        // What was sent before stays marked; the rest waits, in order, and is sent from here.
+        handedOver.clear();
         log.warn({ err: error, seq: rows[sent.length]?.seq }, 'an event could not be sent yet');
       }
       if (sent.length > 0) {
@@ -212,7 +234,7 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
         .returning('seq')
         .executeTakeFirstOrThrow();
       const messageId = randomUUIDv7();
-      const bytes = payload(seq, messageId);
+      const bytes = Buffer.from(payload(seq, messageId) as Uint8Array);
       await trx
         .insertInto('outbox')
         .values({
@@ -220,12 +242,13 @@ export function createOutbox<DB extends OutboxTables>(options: OutboxOptions<DB>
           tenant,
           subject,
           message_id: messageId,
-          payload: Buffer.from(bytes as Uint8Array),
+          payload: bytes,
           created_at: sql<Date>`clock_timestamp()`,
           sent_at: null,
         })
         .execute();
       database.afterCommit(trx, () => {
+        handOver({ seq, tenant, subject, messageId, payload: bytes });
         woken = true;
         wake();
       });
