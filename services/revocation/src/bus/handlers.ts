@@ -3,12 +3,11 @@ import type { Database } from '@remit/service-kit';
 import { firstHit } from '../domain/check.ts';
 import type { Claims } from '../domain/claims.ts';
 import type { Consumer } from '../domain/consumer.ts';
-import { since, snapshot } from '../domain/feed-pages.ts';
-import { register } from '../domain/register.ts';
+import { createFeedAnswers } from '../domain/feed-answers.ts';
+import { registerAlone } from '../domain/register.ts';
 import type { Revoker } from '../domain/revoker.ts';
 import type { Spender } from '../domain/spender.ts';
-import { readPoint } from '../store/point.ts';
-import { revocationsNaming } from '../store/revocations.ts';
+import { headAndNaming } from '../store/revocations.ts';
 import type { Tables } from '../store/tables.ts';
 
 /** What happened, for the metrics. */
@@ -29,21 +28,19 @@ export function createHandlers(options: {
   observed: Observed;
 }): Handlers<'revocation'> {
   const { database, revoker, consumer, claims, spender, statusUri, listBits, observed } = options;
+  const feed = createFeedAnswers(database);
+
   return {
     /** The head is read before anything else: what is revoked later is above it. */
-    check: ({ tenant }, body) =>
-      database.withTenant(tenant, async (trx) => {
-        const point = await readPoint(trx, tenant);
-        const revoked = firstHit(tenant, point, body, await revocationsNaming(trx, tenant, body));
-        observed.checked(revoked ? 'revoked' : 'clear');
-        const head = { epoch: point.epoch, seq: point.seq };
-        return { head, ...(revoked ? { revoked } : {}) };
-      }),
+    check: async ({ tenant }, body) => {
+      const { head, revocations } = await headAndNaming(database, tenant, body);
+      const revoked = firstHit(tenant, head, body, revocations);
+      observed.checked(revoked ? 'revoked' : 'clear');
+      return { head, ...(revoked ? { revoked } : {}) };
+    },
 
     register: async ({ tenant }, body) => {
-      const { list, idx, dead } = await database.withTenant(tenant, (trx) =>
-        register(trx, tenant, body, { listBits }),
-      );
+      const { list, idx, dead } = await registerAlone(database, tenant, body, { listBits });
       observed.registered(dead ? 'dead' : 'live');
       return { idx, uri: statusUri(tenant, list) };
     },
@@ -62,15 +59,10 @@ export function createHandlers(options: {
     release: ({ tenant, caller }, { attempt }) =>
       spender.settle(tenant, { attempt, pep: caller, to: 'released' }),
 
-    head: ({ tenant }, { nonce }) =>
-      database.withTenant(tenant, async (trx) => {
-        const { epoch, seq, term, timeMs, tag } = await readPoint(trx, tenant);
-        return { nonce, epoch, seq, term, time: timeMs, tag };
-      }),
+    head: ({ tenant }, body) => feed.head(tenant, body),
 
-    since: ({ tenant }, body) => database.withTenant(tenant, (trx) => since(trx, tenant, body)),
+    since: ({ tenant }, body) => feed.since(tenant, body),
 
-    snapshot: ({ tenant }, body) =>
-      database.withTenant(tenant, (trx) => snapshot(trx, tenant, body)),
+    snapshot: ({ tenant }, body) => feed.snapshot(tenant, body),
   };
 }
