@@ -150,6 +150,14 @@ it('an old key that is revoked signs nothing any more, and is not announced back
   await expect.poll(() => feed.refused()).toBe(before + 1);
   expect(view.stats().term).toBe(2);
   expect(fresh()).toBe(true);
+  // What was believed once is repeated for those who come later, and no attack.
+  const stranger = announcement(newSigner(), newSigner());
+  for (let times = 0; times < 3; times++) {
+    await second.send(second.beatSubject, announcement(next, root));
+    await second.send(second.beatSubject, stranger);
+  }
+  await second.send(second.beatSubject, root.sign(SIGNED.beat, beat));
+  await expect.poll(() => feed.refused()).toBe(before + 3);
   // Who starts anew with the old trust file learns of it from the snapshot.
   await feed.stop();
   view = createRevocationView({ tenant: 'acme', maxStaleMs: 600 });

@@ -26,9 +26,17 @@ export type Feed = {
   refused(): number;
 };
 
+/** Before a question that failed is asked again: twice as long each time, half of it by chance. */
 const RETRY_MS = 100;
+const MAX_RETRY_MS = 1_000;
+/**
+ * What a head is ahead by is most often on its way: only after this long is it asked for, unless a call
+ * waits for it. All PEPs see a head at the same moment.
+ */
+const GAP_MS = 20;
 /** Keys of the feed that are believed at once; the trust file has at most as many. */
 const MAX_KEYS = 8;
+const MAX_UNBELIEVED = 64;
 const TICK_MS = 50;
 
 /**
@@ -54,6 +62,13 @@ export function followFeed(options: {
   let refused = 0;
   let asking: Promise<void> | undefined;
   let retryAt = 0;
+  let failures = 0;
+  let gapAt: number | undefined;
+  /** Callers that wait for what is missing. */
+  let hurried = 0;
+  /** Announcements come again and again: those that were believed, and the first few that weren't. */
+  const heard = new Set<string>();
+  const unbelieved = new Set<string>();
 
   const guarded = (take: (data: Uint8Array) => void) => (_subject: string, data: Uint8Array) => {
     try {
@@ -88,15 +103,39 @@ export function followFeed(options: {
   );
   const ticking = setInterval(pump, TICK_MS);
   ticking.unref();
+  const line = bus.onStatus((status) => {
+    if (status !== 'connected') return;
+    failures = 0;
+    retryAt = 0;
+    pump();
+  });
   pump();
 
   /** Believes the key that a believed one announces. Repeated ones change nothing. */
   function announced(data: Uint8Array): void {
-    const { jwk } = conform(feedKey, payload(verifier, SIGNED.feedKey, data));
+    const jws = Buffer.from(data).toString('latin1');
+    // Also when its signer's key was revoked since: that is no news, and no attack.
+    if (heard.has(jws)) return;
+    const announcement = readAnnouncement(jws, data);
+    if (announcement === undefined) return;
+    const { jwk } = conform(feedKey, announcement);
     const known = verifier.kids();
     const kid = verifier.trust(jwk);
     const isNew = !known.includes(kid);
-    if (view.keyRevoked(kid) || (isNew && known.length >= MAX_KEYS)) verifier.distrust(kid);
+    const full = isNew && known.length >= MAX_KEYS;
+    if (full || view.keyRevoked(kid)) verifier.distrust(kid);
+    if (!full) heard.add(jws);
+  }
+
+  /** One whose signer isn't believed may be so later, and is refused once. */
+  function readAnnouncement(jws: string, data: Uint8Array): unknown {
+    try {
+      return payload(verifier, SIGNED.feedKey, data);
+    } catch (cause) {
+      if (unbelieved.has(jws)) return undefined;
+      if (unbelieved.size < MAX_UNBELIEVED) unbelieved.add(jws);
+      throw cause;
+    }
   }
 
   /** What a revoked key signs from now on is noise, whoever has it. */
@@ -112,7 +151,8 @@ export function followFeed(options: {
     }
     if (stopped || asking || monotonicMs() < retryAt) return;
     const need = view.needs(monotonicMs());
-    if (!need) return;
+    if (!need) gapAt = undefined;
+    if (!need || isOnItsWay(need.want)) return;
     asking = satisfy(need)
       // An answer that leaves the same need, from a store that was put back say, is no reason to hurry.
       .then(() => isDeepStrictEqual(view.needs(monotonicMs()), need))
@@ -121,9 +161,19 @@ export function followFeed(options: {
   }
 
   function askedOnce(pause: boolean): void {
-    if (pause) retryAt = monotonicMs() + RETRY_MS;
+    failures = pause ? failures + 1 : 0;
+    if (pause) {
+      const longestMs = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** (failures - 1));
+      retryAt = monotonicMs() + longestMs * (0.5 + Math.random() / 2);
+    }
     asking = undefined;
     pump();
+  }
+
+  function isOnItsWay(want: 'head' | 'since' | 'snapshot'): boolean {
+    if (want !== 'since' || hurried > 0) return false;
+    gapAt ??= monotonicMs();
+    return monotonicMs() - gapAt < GAP_MS;
   }
 
   async function satisfy(need: NonNullable<ReturnType<RevocationView['needs']>>): Promise<void> {
@@ -181,6 +231,7 @@ export function followFeed(options: {
       }),
     async catchUp(timeoutMs) {
       retryAt = 0;
+      hurried += 1;
       pump();
       const late = Promise.withResolvers<'late'>();
       const timer = setTimeout(() => late.resolve('late'), timeoutMs);
@@ -189,9 +240,11 @@ export function followFeed(options: {
         if ((await Promise.race([next, late.promise])) === 'late') break;
       }
       clearTimeout(timer);
+      hurried -= 1;
     },
     async stop() {
       stopped = true;
+      line();
       clearInterval(ticking);
       events.stop();
       beats.stop();
