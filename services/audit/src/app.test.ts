@@ -295,6 +295,7 @@ test('it publishes its signing keys and more than ten metrics of its own', async
       'remit_audit_duplicates_total',
       'remit_audit_marks_total',
       'remit_audit_number_gaps',
+      'remit_audit_numbers_reused_total',
       'remit_audit_pending',
       'remit_audit_quarantined_total',
       'remit_audit_records_total',

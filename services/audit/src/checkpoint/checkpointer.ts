@@ -69,6 +69,7 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
     'Checkpoints not signed because the ledger contradicts an earlier one, by reason.',
   );
   const covered = new Map<string, number>();
+  const signing = new Set<string>();
   let queue: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
 
@@ -179,9 +180,13 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
     committed(tenant, size) {
       const since = size - (covered.get(tenant) ?? 0);
       // Counted as covered at once, so that the next batch does not ask again.
-      if (since < everyRecords) return;
+      if (since < everyRecords || signing.has(tenant)) return;
       covered.set(tenant, size);
-      run(tenant).catch(() => {});
+      signing.add(tenant);
+      // One at a time: where records come faster than signatures, each covers what came meanwhile.
+      run(tenant)
+        .catch(() => {})
+        .finally(() => signing.delete(tenant));
     },
     run,
     runAll,

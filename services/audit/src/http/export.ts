@@ -1,12 +1,6 @@
 import { Readable } from 'node:stream';
 import { closed, oneOf } from '@remit/contracts';
-import {
-  type ExportedRecord,
-  type ExportLine,
-  formatExportLine,
-  LEAVES_PER_LINE,
-  openCheckpoint,
-} from '@remit/ledger';
+import { type ExportLine, formatExportLine, LEAVES_PER_LINE, openCheckpoint } from '@remit/ledger';
 import { type Database, tenantParam, wireError } from '@remit/service-kit';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
@@ -14,7 +8,7 @@ import type { AnchorKeeper } from '../anchor/keeper.ts';
 import type { Checkpointer } from '../checkpoint/checkpointer.ts';
 import type { CheckpointKeys } from '../checkpoint/keys.ts';
 import { newestCheckpoints } from '../store/checkpoints.ts';
-import { disclosuresOf, nextPart, nextSelected, proofOf } from '../store/export.ts';
+import { nextPart, nextSelected, provenPage } from '../store/export.ts';
 import type { StoredRecord } from '../store/read.ts';
 import type { AuditTables } from '../store/tables.ts';
 import { csvRow } from './csv.ts';
@@ -157,52 +151,48 @@ async function* selectedLines(source: Source): AsyncGenerator<string> {
   const { database, tenant, size } = source;
   yield* headLines(source, 'selection', source.notes.slice(0, 1));
   let records = 0;
-  for await (const stored of selected(source)) {
-    const { seq, bytes, leafHash } = stored;
-    const record = await database.withTenant(
-      tenant,
-      async (trx): Promise<ExportedRecord> => ({
-        seq,
-        bytes: bytes.toString('utf8'),
-        leaf: leafHash.toString('base64'),
-        values: await disclosuresOf(trx, tenant, stored),
-        proof: await proofOf(trx, tenant, seq, size),
-      }),
-      { readOnly: true },
-    );
-    records++;
-    yield formatExportLine({ record });
+  for await (const page of selected(source)) {
+    const proven = await database.withTenant(tenant, (trx) => provenPage(trx, tenant, page, size), {
+      readOnly: true,
+    });
+    records += proven.length;
+    for (const record of proven) yield formatExportLine({ record });
   }
   yield formatExportLine({ end: { records, leaves: 0 } });
 }
 
 async function* csvLines(source: Source): AsyncGenerator<string> {
   yield csvRow(CSV_COLUMNS);
-  for await (const stored of selected(source)) {
-    const view = presentRecord(stored);
-    const { record } = stored;
-    yield csvRow([
-      view.seq,
-      view.time,
-      view.event,
-      view.decision,
-      view.reason,
-      view.user,
-      view.agents.join(' > '),
-      view.action,
-      view.resource,
-      record?.task?.id ?? null,
-      record?.task?.type ?? null,
-      record?.token?.jti ?? null,
-      record?.policy_version ?? null,
-      view.producer,
-      view.id,
-      view.leaf_hash,
-    ]);
+  for await (const page of selected(source)) {
+    for (const stored of page) yield csvOf(stored);
   }
 }
 
-async function* selected(source: Source): AsyncGenerator<StoredRecord> {
+function csvOf(stored: StoredRecord): string {
+  const view = presentRecord(stored);
+  const { record } = stored;
+  return csvRow([
+    view.seq,
+    view.time,
+    view.event,
+    view.decision,
+    view.reason,
+    view.user,
+    view.agents.join(' > '),
+    view.action,
+    view.resource,
+    record?.task?.id ?? null,
+    record?.task?.type ?? null,
+    record?.token?.jti ?? null,
+    record?.policy_version ?? null,
+    view.producer,
+    view.id,
+    view.leaf_hash,
+  ]);
+}
+
+/** The records that match, page by page. */
+async function* selected(source: Source): AsyncGenerator<StoredRecord[]> {
   const { database, tenant, size, filters } = source;
   for (let after = 0; ; ) {
     const range = { after, upTo: size, limit: PAGE };
@@ -211,9 +201,9 @@ async function* selected(source: Source): AsyncGenerator<StoredRecord> {
       (trx) => nextSelected(trx, tenant, filters, range),
       { readOnly: true },
     );
-    yield* part;
     const last = part.at(-1);
     if (last === undefined) return;
+    yield part;
     after = last.seq;
   }
 }

@@ -54,9 +54,9 @@ export async function appendBatch(
 ): Promise<Appended> {
   const { fresh, duplicates, conflicts } = await sift(trx, tenant, admitted);
   const edge = await writeRecords(trx, tenant, fresh);
-  await insertAll(fresh.flatMap(disclosureRows), (rows) =>
-    trx.insertInto('disclosures').values(rows).execute(),
-  );
+  const first = edge.size - fresh.length + 1;
+  const values = fresh.flatMap((each, index) => disclosureRows(each, first + index));
+  await insertAll(values, (rows) => trx.insertInto('disclosures').values(rows).execute());
   for (const conflict of conflicts) await keepConflict(trx, conflict);
   for (const refusal of refused) await keepRefused(trx, tenant, refusal);
   const reused = await reusedNumbers(trx, tenant, fresh.map(numberOf));
@@ -146,8 +146,8 @@ function numberOf({ producer, record }: Admitted): SeenNumber {
   return { producer, boot: record.producer.boot, n: record.producer.n };
 }
 
-function disclosureRows({ tenant, producer, record, disclosures }: Admitted) {
-  return disclosures.map((open) => ({ tenant, producer, record_id: record.id, ...open }));
+function disclosureRows({ tenant, producer, record, disclosures }: Admitted, seq: number) {
+  return disclosures.map((open) => ({ tenant, producer, record_id: record.id, seq, ...open }));
 }
 
 async function insertAll<R>(

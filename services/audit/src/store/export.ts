@@ -1,5 +1,5 @@
 import { type Disclosures } from '@remit/contracts';
-import { inclusionProof } from '@remit/ledger';
+import { type ExportedRecord, type HashReader, inclusionProof } from '@remit/ledger';
 import { sql, type Transaction } from 'kysely';
 import { findRecords, type RecordQuery, type StoredRecord } from './read.ts';
 import type { AuditTables } from './tables.ts';
@@ -53,33 +53,51 @@ export async function nextSelected(
   });
 }
 
-/** What a record's disclosed values are, with their salts. */
-export async function disclosuresOf(
+/**
+ * What goes out of each selected record of a page: its disclosed values, and its proof in the tree of
+ * `size` records. One statement for the values; of the tree each range is read once.
+ */
+export async function provenPage(
   trx: Trx,
   tenant: string,
-  { seq }: { seq: number },
-): Promise<Disclosures> {
-  return (await valuesBetween(trx, tenant, seq - 1, seq)).get(seq) ?? {};
-}
-
-/** The inclusion proof of a sequence, as text. */
-export async function proofOf(
-  trx: Trx,
-  tenant: string,
-  seq: number,
+  page: readonly StoredRecord[],
   size: number,
-): Promise<string[]> {
-  const proof = await inclusionProof(hashReader(trx, tenant), seq - 1, size);
-  return proof.map((hash) => Buffer.from(hash).toString('base64'));
+): Promise<ExportedRecord[]> {
+  const values = await valuesOf(
+    trx,
+    tenant,
+    page.map(({ seq }) => seq),
+  );
+  const read = remembering(hashReader(trx, tenant));
+  const proven: ExportedRecord[] = [];
+  for (const { seq, bytes, leafHash } of page) {
+    const proof = await inclusionProof(read, seq - 1, size);
+    proven.push({
+      seq,
+      bytes: bytes.toString('utf8'),
+      leaf: leafHash.toString('base64'),
+      values: values.get(seq) ?? {},
+      proof: proof.map((hash) => Buffer.from(hash).toString('base64')),
+    });
+  }
+  return proven;
 }
 
-async function valuesBetween(
-  trx: Trx,
-  tenant: string,
-  after: number,
-  to: number,
-): Promise<Map<number, Disclosures>> {
-  const rows = await trx
+/** Neighbouring records share nearly all of their proofs. */
+function remembering(read: HashReader): HashReader {
+  const known = new Map<string, ReturnType<HashReader>>();
+  return (level, start, count) => {
+    const key = `${level} ${start} ${count}`;
+    const found = known.get(key) ?? read(level, start, count);
+    known.set(key, found);
+    return found;
+  };
+}
+
+type ValueRow = { seq: number; pointer: string; salt: string; value: string | null };
+
+function selectValues(trx: Trx, tenant: string) {
+  return trx
     .selectFrom('records as r')
     .innerJoin('disclosures as d', (join) =>
       join
@@ -88,10 +106,33 @@ async function valuesBetween(
         .onRef('d.record_id', '=', 'r.id'),
     )
     .select(['r.seq', 'd.pointer', 'd.salt', 'd.value'])
-    .where('r.tenant', '=', tenant)
-    .where('r.seq', '>', after)
-    .where('r.seq', '<=', to)
-    .execute();
+    .where('r.tenant', '=', tenant);
+}
+
+async function valuesBetween(
+  trx: Trx,
+  tenant: string,
+  after: number,
+  to: number,
+): Promise<Map<number, Disclosures>> {
+  const between = selectValues(trx, tenant).where('r.seq', '>', after).where('r.seq', '<=', to);
+  return bySequence(await between.execute());
+}
+
+async function valuesOf(
+  trx: Trx,
+  tenant: string,
+  seqs: readonly number[],
+): Promise<Map<number, Disclosures>> {
+  if (seqs.length === 0) return new Map();
+  return bySequence(
+    await selectValues(trx, tenant)
+      .where('r.seq', 'in', [...seqs])
+      .execute(),
+  );
+}
+
+function bySequence(rows: readonly ValueRow[]): Map<number, Disclosures> {
   const found = new Map<number, Disclosures>();
   for (const { seq, pointer, salt, value } of rows) {
     if (value === null) continue;

@@ -142,4 +142,26 @@ export const migrations: Migrations = {
       )`.execute(db);
     await tenantTable('cosignatures', APPEND_ONLY);
   },
+
+  // Each question that an auditor asks is answered in the order of the sequence from an index.
+  '0005_answers': async ({ db }) => {
+    for (const column of ['reason', 'action', 'resource']) {
+      const name = sql.ref(column);
+      await sql`create index ${sql.ref(`records_by_${column}`)} on records (tenant, ${name}, seq)
+        where ${name} is not null`.execute(db);
+    }
+    // The user of a record is a value that can be erased; beside it stands where the record is.
+    await sql`alter table disclosures add column seq bigint`.execute(db);
+    for (const table of ['records', 'disclosures']) {
+      await sql`alter table ${sql.ref(table)} no force row level security`.execute(db);
+    }
+    await sql`update disclosures d set seq = r.seq from records r
+      where r.tenant = d.tenant and r.producer = d.producer and r.id = d.record_id`.execute(db);
+    for (const table of ['records', 'disclosures']) {
+      await sql`alter table ${sql.ref(table)} force row level security`.execute(db);
+    }
+    await sql`drop index disclosures_by_principal`.execute(db);
+    await sql`create index disclosures_by_principal on disclosures (tenant, value, seq)
+      where pointer = '/principal'`.execute(db);
+  },
 };

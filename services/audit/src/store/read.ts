@@ -47,41 +47,40 @@ export async function findRecords(
   query: RecordQuery,
 ): Promise<StoredRecord[]> {
   let select = trx
-    .selectFrom('records')
-    .select(['seq', 'id', 'producer', 'bytes', 'leaf_hash'])
-    .where('tenant', '=', tenant);
-  if (query.task !== undefined) select = select.where('task', '=', query.task);
-  if (query.event !== undefined) select = select.where('event', '=', query.event);
-  if (query.decision !== undefined) select = select.where('decision', '=', query.decision);
-  if (query.reason !== undefined) select = select.where('reason', '=', query.reason);
-  if (query.action !== undefined) select = select.where('action', '=', query.action);
-  if (query.resource !== undefined) select = select.where('resource', '=', query.resource);
-  if (query.token !== undefined) select = select.where('jti', '=', query.token);
-  if (query.agent !== undefined) {
-    select = select.where(sql<boolean>`agents @> array[${query.agent}]::text[]`);
-  }
-  if (query.from !== undefined) {
-    select = select.where(sql<boolean>`time >= ${query.from}::timestamptz`);
-  }
-  if (query.to !== undefined) select = select.where(sql<boolean>`time < ${query.to}::timestamptz`);
-  if (query.before !== undefined) select = select.where('seq', '<', query.before);
-  if (query.after !== undefined) select = select.where('seq', '>', query.after);
+    .selectFrom('records as r')
+    .select(['r.seq', 'r.id', 'r.producer', 'r.bytes', 'r.leaf_hash'])
+    .where('r.tenant', '=', tenant);
   if (query.user !== undefined) {
     const value = JSON.stringify(query.user);
-    select = select.where(({ exists, selectFrom }) =>
-      exists(
-        selectFrom('disclosures as d')
-          .select(sql`1`.as('one'))
-          .where('d.tenant', '=', tenant)
-          .where('d.pointer', '=', '/principal')
-          .where('d.value', '=', value)
-          .whereRef('d.producer', '=', 'records.producer')
-          .whereRef('d.record_id', '=', 'records.id'),
-      ),
+    select = select.innerJoin('disclosures as d', (join) =>
+      join
+        .onRef('d.seq', '=', 'r.seq')
+        .onRef('d.producer', '=', 'r.producer')
+        .onRef('d.record_id', '=', 'r.id')
+        .on('d.tenant', '=', tenant)
+        .on('d.pointer', '=', sql.lit('/principal'))
+        .on('d.value', '=', value),
     );
   }
+  if (query.task !== undefined) select = select.where('r.task', '=', query.task);
+  if (query.event !== undefined) select = select.where('r.event', '=', query.event);
+  if (query.decision !== undefined) select = select.where('r.decision', '=', query.decision);
+  if (query.reason !== undefined) select = select.where('r.reason', '=', query.reason);
+  if (query.action !== undefined) select = select.where('r.action', '=', query.action);
+  if (query.resource !== undefined) select = select.where('r.resource', '=', query.resource);
+  if (query.token !== undefined) select = select.where('r.jti', '=', query.token);
+  if (query.agent !== undefined) {
+    select = select.where(sql<boolean>`r.agents @> array[${query.agent}]::text[]`);
+  }
+  if (query.from !== undefined) {
+    select = select.where(sql<boolean>`r.time >= ${query.from}::timestamptz`);
+  }
+  if (query.to !== undefined)
+    select = select.where(sql<boolean>`r.time < ${query.to}::timestamptz`);
+  if (query.before !== undefined) select = select.where('r.seq', '<', query.before);
+  if (query.after !== undefined) select = select.where('r.seq', '>', query.after);
   const order = query.oldestFirst ? 'asc' : 'desc';
-  const rows = await select.orderBy('seq', order).limit(query.limit).execute();
+  const rows = await select.orderBy('r.seq', order).limit(query.limit).execute();
   return withValues(trx, tenant, rows);
 }
 

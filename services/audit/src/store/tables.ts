@@ -33,6 +33,8 @@ export type DisclosuresTable = {
   salt: string;
   /** Canonical JSON; null when the tenant's policy keeps the salt alone. */
   value: string | null;
+  /** Of the record; derived, for queries by user. */
+  seq: number | null;
 };
 
 /** The head of a tenant's ledger: newest sequence and right edge of the tree. */

@@ -87,6 +87,16 @@ test('a disclosed value that was replaced is named, an erased one is not', async
   });
 });
 
+test('a user’s record that queries by user no longer find is named', async () => {
+  await using ledger = await signedLedger();
+  await ledger.behindItsBack('update disclosures set seq = 9 where seq = 4');
+  expect((await ledger.verify()).faults[0]).toMatchObject({
+    kind: 'edit',
+    seq: 4,
+    detail: 'a disclosed value stands beside another sequence',
+  });
+});
+
 test('a deleted record is named, also when the later ones moved up', async () => {
   await using ledger = await signedLedger();
   await ledger.behindItsBack('delete from records where seq = 8');

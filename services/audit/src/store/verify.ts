@@ -9,7 +9,7 @@ import {
   TILE_HEIGHT,
   verifyLedger,
 } from '@remit/ledger';
-import type { Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import { allCheckpoints } from './checkpoints.ts';
 import { derive } from './derive.ts';
 import { readRecord } from './read.ts';
@@ -20,6 +20,8 @@ type Trx = Transaction<AuditTables>;
 
 /** Records read at once. */
 const PAGE = 500;
+/** Values looked up at once. */
+const VALUES_PAGE = 5_000;
 
 /**
  * Recomputes a tenant's ledger in one snapshot: every record against its bytes, its columns and its
@@ -39,11 +41,21 @@ export async function verifyTenant(
   const wrong = new Map<number, string>();
   const nodes = new Map<string, Uint8Array>();
   let droppedUpTo = 0;
+  /** The first record whose values stand beside another sequence. */
+  let mislaid: number | undefined;
   const inside = await allCheckpoints(trx, tenant);
   const report = await verifyLedger({
-    records: readAll(trx, tenant, wrong, (record) => {
-      droppedUpTo = Math.max(droppedUpTo, retainedTo(record));
-    }),
+    records: readAll(
+      trx,
+      tenant,
+      wrong,
+      (record) => {
+        droppedUpTo = Math.max(droppedUpTo, retainedTo(record));
+      },
+      (seq) => {
+        mislaid ??= seq;
+      },
+    ),
     droppedUpTo: () => droppedUpTo,
     checkpoints: [
       ...inside.map((note) => ({ note, where: 'inside' as const })),
@@ -59,7 +71,11 @@ export async function verifyTenant(
   });
   // Where records are missing or changed the tree differs anyhow: the first fault says why.
   if (!report.ok) return report;
-  const faults = [...(await wrongNodes(trx, tenant, nodes)), ...(await strayValues(trx, tenant))];
+  const faults = [
+    ...(mislaid === undefined ? [] : [mislaidValues(mislaid)]),
+    ...(await wrongNodes(trx, tenant, nodes)),
+    ...(await strayValues(trx, tenant)),
+  ];
   return faults.length === 0 ? report : { ...report, ok: false, faults };
 }
 
@@ -69,6 +85,7 @@ async function* readAll(
   tenant: string,
   wrong: Map<number, string>,
   onRecord: (record: AuditRecord) => void,
+  onMislaid: (seq: number) => void,
 ): AsyncGenerator<LedgerRow> {
   let after: number | undefined;
   const dropped = leavesFrom(trx, tenant);
@@ -81,6 +98,9 @@ async function* readAll(
     const last = rows.at(-1);
     if (first === undefined || last === undefined) break;
     const values = await valuesBetween(trx, tenant, first.seq, last.seq);
+    for (const [seq, of] of values) {
+      if (of.some(({ seqBeside }) => seqBeside !== seq)) onMislaid(seq);
+    }
     for (const row of rows) {
       for (; leaf && leaf.seq <= row.seq; leaf = (await dropped.next()).value) yield leaf;
       const fault = inspect(row, tenant, values.get(row.seq) ?? [], onRecord);
@@ -111,7 +131,12 @@ async function* leavesFrom(trx: Trx, tenant: string): AsyncGenerator<LedgerRow, 
   }
 }
 
-type Value = { pointer: string; salt: string; value: string | null };
+type Value = {
+  pointer: string;
+  salt: string;
+  value: string | null;
+  seqBeside: number | null;
+};
 type StoredRow = {
   bytes: Buffer;
   time: Date;
@@ -149,6 +174,12 @@ function inspect(
   return opens ? undefined : 'a disclosed value does not open its commitment';
 }
 
+/** Queries by user don't find such a record, though nothing of it was changed. */
+function mislaidValues(seq: number): Fault {
+  const detail = 'a disclosed value stands beside another sequence';
+  return { seq, upTo: seq, kind: 'edit', detail };
+}
+
 /** PostgreSQL keeps the members of an object in an order of its own. */
 function sameJson(a: unknown, b: unknown): boolean {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
@@ -175,7 +206,7 @@ async function valuesBetween(
         .onRef('d.producer', '=', 'r.producer')
         .onRef('d.record_id', '=', 'r.id'),
     )
-    .select(['r.seq', 'd.pointer', 'd.salt', 'd.value'])
+    .select(['r.seq', 'd.seq as seqBeside', 'd.pointer', 'd.salt', 'd.value'])
     .where('r.tenant', '=', tenant)
     .where('r.seq', '>=', from)
     .where('r.seq', '<=', to)
@@ -207,21 +238,32 @@ async function wrongNodes(
   });
 }
 
-/** Values of records that there are not: somebody put them there, or took the records away. */
+/**
+ * Values of records that there are not: somebody put them there, or took the records away. In parts,
+ * since one statement over all of them would run into its time limit.
+ */
 async function strayValues(trx: Trx, tenant: string): Promise<Fault[]> {
-  const stray = await trx
-    .selectFrom('disclosures as d')
-    .leftJoin('records as r', (join) =>
-      join
-        .onRef('r.tenant', '=', 'd.tenant')
-        .onRef('r.producer', '=', 'd.producer')
-        .onRef('r.id', '=', 'd.record_id'),
-    )
-    .select('d.record_id')
-    .where('d.tenant', '=', tenant)
-    .where('r.seq', 'is', null)
-    .limit(1)
-    .execute();
-  const detail = 'a disclosed value belongs to no record';
-  return stray.map(() => ({ seq: 0, upTo: 0, kind: 'insert', detail }));
+  let last: { producer: string; record_id: string; pointer: string } | undefined;
+  for (;;) {
+    const after = last
+      ? sql`and (producer, record_id, pointer) > (${last.producer}, ${last.record_id}, ${last.pointer})`
+      : sql``;
+    const { rows } = await sql<NonNullable<typeof last> & { known: boolean }>`
+      with part as materialized (
+        select producer, record_id, pointer from disclosures
+        where tenant = ${tenant} ${after}
+        order by producer, record_id, pointer limit ${VALUES_PAGE}
+      )
+      select producer, record_id, pointer, exists (
+        select from records r
+        where r.tenant = ${tenant} and r.producer = part.producer and r.id = part.record_id
+      ) as known
+      from part order by producer, record_id, pointer`.execute(trx);
+    if (rows.some(({ known }) => !known)) {
+      const detail = 'a disclosed value belongs to no record';
+      return [{ seq: 0, upTo: 0, kind: 'insert', detail }];
+    }
+    last = rows.at(-1);
+    if (rows.length < VALUES_PAGE || last === undefined) return [];
+  }
 }
