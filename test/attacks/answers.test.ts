@@ -10,6 +10,7 @@ import { type RawConnection, rawConnection } from './raw-bus.ts';
 let world: World;
 let rogue: RawConnection;
 let signer: Signer;
+let call: string | undefined;
 let answer: (request: Uint8Array) => string | Uint8Array | undefined;
 const kept: { request: Uint8Array; text: string }[] = [];
 
@@ -21,6 +22,7 @@ beforeAll(async () => {
   rogue.nc.subscribe('remit.rpc.pdp.*.*.*', {
     queue: 'pdp',
     callback: (_error, message) => {
+      call = message.headers?.get('Remit-Call');
       const text = answer(message.data);
       if (text !== undefined) message.respond(text);
     },
@@ -41,7 +43,14 @@ const reply = (
 ) =>
   by.sign(
     typ as Parameters<Signer['sign']>[0],
-    JSON.stringify({ req: sha256(request), method: 'pdp.mint', tenant: 'acme', body, ...change }),
+    JSON.stringify({
+      req: sha256(request),
+      call,
+      method: 'pdp.mint',
+      tenant: 'acme',
+      body,
+      ...change,
+    }),
   );
 const good = (request: Uint8Array) =>
   allow(JSON.parse(Buffer.from(request).toString()) as Parameters<typeof allow>[0]);
@@ -118,6 +127,10 @@ describe('an answer in place of the pdp', () => {
       (request) => reply(request, good(request), { error: { code: 'INTERNAL', message: 'x' } }),
     ],
     ['an old answer', () => kept[0]?.text],
+    [
+      'an answer to the same request, asked before',
+      (request) => reply(request, good(request), { call: 'f'.repeat(32) }),
+    ],
     [
       'an answer of the registry',
       (request) =>

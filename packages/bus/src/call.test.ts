@@ -177,12 +177,19 @@ describe('an answer', () => {
   // Each of these is taken for the answer when its comparison in readReply() is taken out.
   it('is believed only when it is signed over this request, this method and this tenant', async () => {
     const nc = await raw('registry');
-    let forge: (honest: { req: string; method: string; tenant: string; body: unknown }) => string;
+    let forge: (honest: {
+      req: string;
+      call: string | undefined;
+      method: string;
+      tenant: string;
+      body: unknown;
+    }) => string;
     nc.subscribe('remit.rpc.registry.*.*.*', {
       queue: 'registry',
       callback: (_error, message) => {
         const honest = {
           req: sha256(message.data),
+          call: message.headers?.get('Remit-Call'),
           method: 'registry.body',
           tenant: 'acme',
           body: { digest: DIGEST, text: 'forged' },
@@ -199,6 +206,8 @@ describe('an answer', () => {
       ['another key', (honest) => stranger.sign('remit-reply+jws', JSON.stringify(honest))],
       ['another kind', (honest) => signer.sign('remit-beat+jws', JSON.stringify(honest))],
       ['another request', (honest) => sign({ ...honest, req: sha256(Buffer.from('{}')) })],
+      ['the same request, asked before', (honest) => sign({ ...honest, call: 'f'.repeat(32) })],
+      ['no call', ({ call: _call, ...honest }) => sign(honest)],
       ['another method', (honest) => sign({ ...honest, method: 'registry.lookup' })],
       ['another tenant', (honest) => sign({ ...honest, tenant: 'globex' })],
       ['more members', (honest) => sign({ ...honest, more: 1 })],

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Msg, Subscription } from '@nats-io/transport-node';
+import { headers, type Msg, type Subscription } from '@nats-io/transport-node';
 import {
+  CALL_HEADER,
   conform,
   isWireErrorCode,
   parseJsonStrict,
@@ -91,7 +92,7 @@ export function createCaller(link: Link): Caller {
     target: { callee: string; subject: string },
     request: Uint8Array,
     timeoutMs: number,
-  ): Promise<Uint8Array> {
+  ): Promise<{ call: string; bytes: Uint8Array }> {
     if (link.status() !== 'connected') {
       // The client drops what is published meanwhile, without a word.
       return Promise.reject(new BusError('CALL_UNAVAILABLE', 'the bus is not connected'));
@@ -114,12 +115,14 @@ export function createCaller(link: Link): Caller {
         settle(result) {
           clearTimeout(timer);
           if (result instanceof BusError) reject(result);
-          else resolve(result);
+          else resolve({ call: id, bytes: result });
         },
       });
       const reply = subjects.reply(link.user, target.callee, link.instance, id);
       try {
-        link.nc.publish(target.subject, request, { reply });
+        const named = headers();
+        named.set(CALL_HEADER, id);
+        link.nc.publish(target.subject, request, { reply, headers: named });
       } catch (cause) {
         pending.delete(id);
         clearTimeout(timer);
@@ -134,17 +137,18 @@ export function createCaller(link: Link): Caller {
       const target = { callee, subject: subjects.rpc(callee, name, tenant, link.user) };
       const request = encodeRequest(link, method, schema, body);
       const policy = BUS_POLICIES[options.policy ?? METHOD_POLICY[method]];
-      let bytes: Uint8Array | undefined;
-      for (let left = policy.retries; bytes === undefined; left--) {
+      let answer: Awaited<ReturnType<typeof attempt>> | undefined;
+      for (let left = policy.retries; answer === undefined; left--) {
         try {
-          bytes = await attempt(target, request, policy.timeoutMs);
+          answer = await attempt(target, request, policy.timeoutMs);
         } catch (error) {
           if (left <= 0 || !isWorthRetrying(error)) throw error;
           await wait(policy.backoffMs * (0.5 + Math.random() / 2));
         }
       }
-      const reply = readReply(options.verifier, bytes, {
+      const reply = readReply(options.verifier, answer.bytes, {
         req: sha256(request),
+        call: answer.call,
         method,
         tenant,
       });
@@ -185,11 +189,11 @@ function encodeRequest(
   return request;
 }
 
-/** Believes an answer only after signature, request hash, method and tenant. */
+/** Believes an answer only after signature, request hash, call, method and tenant. */
 function readReply(
   verifier: Verifier,
   bytes: Uint8Array,
-  expected: { req: string; method: string; tenant: string },
+  expected: { req: string; call: string; method: string; tenant: string },
 ): SignedReply {
   let reply: SignedReply;
   try {
@@ -203,6 +207,7 @@ function readReply(
   }
   const answersThis =
     reply.req === expected.req &&
+    reply.call === expected.call &&
     reply.method === expected.method &&
     reply.tenant === expected.tenant &&
     (reply.error === undefined) !== (reply.body === undefined);

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Msg } from '@nats-io/transport-node';
 import {
+  CALL_HEADER,
   ContractError,
   conform,
   isWireErrorCode,
@@ -25,6 +26,7 @@ import { BUS_TIMES } from './policies.ts';
 import type { Signer } from './signer.ts';
 
 const REPLY_TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
+const CALL = /^[0-9a-f]{32}$/;
 const SERVER_REPLY = /^_R_\.[A-Za-z0-9_.-]{1,128}$/;
 
 /** Who asks, for which tenant: both from the subject, which the server's permissions bind. */
@@ -92,7 +94,13 @@ export function serve<C extends Callee>(
     const method = `${callee}.${subject.method}`;
     const started = process.hrtime.bigint();
     const { tenant } = subject;
-    const base = { req: sha256(message.data), method, tenant };
+    const call = message.headers?.get(CALL_HEADER) ?? '';
+    const base = {
+      req: sha256(message.data),
+      ...(CALL.test(call) ? { call } : {}),
+      method,
+      tenant,
+    };
     let text: string;
     let failed = false;
     try {

@@ -160,6 +160,7 @@ export {
 } from './rpc.ts';
 export { closed, conform, count, matches, oneOf, text } from './schema.ts';
 export {
+  CALL_HEADER,
   type CloudEvent,
   cloudEvent,
   makeCloudEvent,

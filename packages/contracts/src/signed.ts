@@ -64,9 +64,16 @@ export function makeCloudEvent<D>(
   };
 }
 
-/** The payload of a signed reply: the answer bound to the SHA-256 of the request it answers. */
+/** The header in which a caller names one call: 128 random bits in hex. */
+export const CALL_HEADER = 'Remit-Call';
+
+/**
+ * The payload of a signed reply: the answer bound to the SHA-256 of the request it answers, and to the
+ * one call that asked, so that no answer to the same question of before stands in its place.
+ */
 export const signedReply = closed({
   req: text(64),
+  call: Type.Optional(text(64)),
   method: text(64),
   tenant: text(31),
   body: Type.Optional(Type.Unknown()),
