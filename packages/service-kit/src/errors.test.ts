@@ -1,5 +1,6 @@
 import { BusError } from '@remit/bus';
 import { ContractError, WIRE_ERRORS } from '@remit/contracts';
+import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { WIRE_MAPPINGS, wireError } from './errors.ts';
 import { toWireError } from './wire.ts';
@@ -38,6 +39,8 @@ describe('the table of wire errors', () => {
   });
 });
 
+const BROKEN = 'Client has encountered a connection error and is not queryable';
+
 describe('an error that was thrown', () => {
   const coded = (code: string) => Object.assign(new Error('secret'), { code });
   it.each([
@@ -55,6 +58,10 @@ describe('an error that was thrown', () => {
     ['of the recorder', coded('AUDIT_UNAVAILABLE'), 'UNAVAILABLE'],
     ['of a database that is away', coded('ECONNREFUSED'), 'UNAVAILABLE'],
     ['of a database that shuts down', coded('57P01'), 'UNAVAILABLE'],
+    ['of a transaction that lost a deadlock', coded('40P01'), 'UNAVAILABLE'],
+    ['of a lock that was not given in time', coded('55P03'), 'UNAVAILABLE'],
+    ['of a connection that broke before', new Error(BROKEN), 'UNAVAILABLE'],
+    ['of a connection that took too long', new Error('timeout expired'), 'UNAVAILABLE'],
     ['of a wrong statement', coded('42601'), 'INTERNAL'],
     ['of a contract', new ContractError('SCHEMA_MISMATCH', 'secret'), 'INTERNAL'],
     ['with an inherited name as its code', coded('constructor'), 'INTERNAL'],
@@ -64,6 +71,13 @@ describe('an error that was thrown', () => {
     expect(wire.code).toBe(code);
     expect(wire.wireCode).toBe(code);
     expect(wire.message).toBe(WIRE_ERRORS[code as keyof typeof WIRE_ERRORS]);
+  });
+
+  it('of a pool that was closed says that the service is not there', async () => {
+    const pool = new pg.Pool();
+    await pool.end();
+    const error = await pool.connect().catch((thrown: unknown) => thrown);
+    expect(toWireError(error).code).toBe('UNAVAILABLE');
   });
 
   it('as a wire error stays the same', () => {

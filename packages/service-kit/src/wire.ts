@@ -22,9 +22,27 @@ const LOCAL_CODES: Readonly<Record<string, WireErrorCode>> = Object.freeze(
   } satisfies Record<string, WireErrorCode>),
 );
 
-/** PostgreSQL classes and node codes that mean "the database is not there", not "the query is wrong". */
+/**
+ * PostgreSQL classes and node codes that mean "the database is not there, or has no time", not "the
+ * query is wrong": 40 is a transaction that was undone for another's sake, 25006 a server that became
+ * a standby.
+ */
 const DATABASE_AWAY =
-  /^(08...|53...|57P..|57014|55P03|25P03|ECONN[A-Z]+|EPIPE|ETIMEDOUT|ENOTFOUND)$/;
+  /^(08...|40...|53...|57P..|57014|55P03|25P03|25006|ECONN[A-Z]+|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/;
+
+/** What pg, pg-pool and kysely say without a code when a connection or the pool is gone. */
+const CONNECTION_GONE: ReadonlySet<string> = new Set([
+  'timeout exceeded when trying to connect',
+  'timeout expired',
+  'Query read timeout',
+  'Connection terminated',
+  'Connection terminated unexpectedly',
+  'Connection terminated due to connection timeout',
+  'Client has encountered a connection error and is not queryable',
+  'Client was closed and is not queryable',
+  'Cannot use a pool after calling end on the pool',
+  'driver has already been destroyed',
+]);
 
 /** Codes of Fastify's own refusals. Its messages are not sent. */
 const FASTIFY_CODES: Readonly<Record<string, WireErrorCode>> = Object.freeze(
@@ -57,7 +75,8 @@ export function toWireError(error: unknown): WireError {
   if (remote) return new WireError(remote, { cause: error });
   const local = LOCAL_CODES[code];
   if (local) return new WireError(local, { cause: error });
-  if (DATABASE_AWAY.test(code) || isPoolTimeout(error)) {
+  const isGone = error instanceof Error && CONNECTION_GONE.has(error.message);
+  if (DATABASE_AWAY.test(code) || isGone) {
     return new WireError('UNAVAILABLE', { cause: error });
   }
   return new WireError('INTERNAL', { cause: error });
@@ -75,17 +94,6 @@ function remoteCode(error: unknown): WireErrorCode | undefined {
   const code = details?.code;
   if (typeof code !== 'string' || !isWireErrorCode(code)) return 'UNAVAILABLE';
   return code === 'INTERNAL' ? 'UNAVAILABLE' : code;
-}
-
-/** pg-pool and pg say these two without a code. */
-function isPoolTimeout(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return (
-    error.message === 'timeout exceeded when trying to connect' ||
-    error.message === 'Query read timeout' ||
-    error.message === 'Connection terminated unexpectedly' ||
-    error.message === 'Connection terminated due to connection timeout'
-  );
 }
 
 type AjvLike = { instancePath?: string; message?: string; keyword?: string };
