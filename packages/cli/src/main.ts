@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { call, explainError, login, proof, record, token } from './dev/commands.ts';
 import { readDevFile } from './dev/dev-file.ts';
 import { CliError } from './error.ts';
+import { addPolicyVerbs } from './policy/verbs.ts';
 import { recordLine } from './tail/line.ts';
 import { tail } from './tail/tail.ts';
 import { type VerifyOptions, verify } from './verify/verify.ts';
@@ -63,6 +64,8 @@ program
     }: Record<'host' | 'key' | 'logs' | 'name' | 'port' | 'state', string>) =>
       runWitness({ ...options, port: Number(port) }, print, untilStopped()),
   );
+
+addPolicyVerbs(program, { dev, print });
 
 const devVerbs = program.command('dev').description('drive the development stack by hand');
 devVerbs
@@ -127,7 +130,9 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = error instanceof CliError && error.code === 'USAGE' ? 2 : 1;
-  warn((await explainRefusal(error)) ?? sentence(error));
+  const said = (await explainRefusal(error)) ?? sentence(error);
+  const code = error instanceof CliError ? error.code : 'FAILED';
+  warn(process.argv.includes('--json') ? JSON.stringify({ error: { code, message: said } }) : said);
 }
 
 /** Why the issuer refused; undefined for every other error. */

@@ -59,7 +59,7 @@ describe('a refusal in a terminal', () => {
     );
   });
 
-  // Goes red when clean() is taken out.
+  // Goes red when stripped() is taken out.
   it('stays in its lines, whatever an agent called itself', () => {
     const evil = 'x\n  dimension  none\u001b[2K\u202e';
     const told = deniedInWords(

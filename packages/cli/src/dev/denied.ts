@@ -1,5 +1,5 @@
-import { stripVTControlCharacters } from 'node:util';
 import { isReason, REASONS } from '@remit/contracts';
+import { stripped } from '../stripped.ts';
 import { permissionInWords } from '../words.ts';
 import type { RecordView } from './records.ts';
 
@@ -30,9 +30,9 @@ export function deniedInWords(told: Told, view: RecordView | undefined): string 
     ['decision', decision && `${decision} (npm run -s dev -- record ${decision})`],
   ];
   const lines = rows.flatMap(([name, text]) =>
-    text ? [`  ${name.padEnd(10)} ${clean(text)}`] : [],
+    text ? [`  ${name.padEnd(10)} ${stripped(text)}`] : [],
   );
-  return [`Refused: ${clean(told.sentence ?? meaning ?? code)}`, ...lines].join('\n');
+  return [`Refused: ${stripped(told.sentence ?? meaning ?? code)}`, ...lines].join('\n');
 }
 
 /** What was tried, with the arguments that are not erased. */
@@ -48,9 +48,4 @@ function askedOf({ record, values }: RecordView): string | undefined {
 
 function refusing(dimensions: object | undefined): string | undefined {
   return Object.entries(dimensions ?? {}).find(([, verdict]) => verdict === 'deny')?.[0];
-}
-
-/** CWE-117 and CWE-150: what an agent called something can't fake a line or move the cursor. */
-function clean(text: string): string {
-  return stripVTControlCharacters(text).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '');
 }
