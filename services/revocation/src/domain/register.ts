@@ -1,12 +1,17 @@
 import { randomInt } from 'node:crypto';
 import type { RegisterRequest } from '@remit/contracts';
-import { wireError } from '@remit/service-kit';
+import { type Database, wireError } from '@remit/service-kit';
 import { sql } from 'kysely';
 import { registerBudgets } from '../store/budgets.ts';
 import { holdHead, type Point, readPoint } from '../store/point.ts';
-import { findRegistration, insertRegistration, type Place } from '../store/registrations.ts';
+import {
+  findRegistration,
+  insertRegistration,
+  insertRegistrationIfClear,
+  type Place,
+} from '../store/registrations.ts';
 import { revocationsNaming, timeOfSeq } from '../store/revocations.ts';
-import type { Trx } from '../store/tables.ts';
+import type { Tables, Trx } from '../store/tables.ts';
 import { firstHit } from './check.ts';
 import {
   BUDGET_KEPT_SECONDS,
@@ -20,6 +25,29 @@ function drawIndices(size: number, count: number): number[] {
   const drawn = new Set<number>();
   while (drawn.size < count) drawn.add(randomInt(size));
   return [...drawn];
+}
+
+/**
+ * {@link register} in a transaction of its own: of one round trip, where nothing speaks against the
+ * token and it brings no budgets.
+ */
+export async function registerAlone(
+  database: Database<Tables>,
+  tenant: string,
+  request: RegisterRequest,
+  options: { listBits: number },
+): Promise<Place & { dead: boolean }> {
+  const { budgets, ...token } = request;
+  if (!budgets?.length) {
+    const place = await insertRegistrationIfClear(database, tenant, token, {
+      listBits: options.listBits,
+      draw: drawIndices,
+      skewSeconds: CLOCK_SKEW_SECONDS,
+      lifeSeconds: MAX_TOKEN_SECONDS,
+    });
+    if (place) return { ...place, dead: false };
+  }
+  return database.withTenant(tenant, (trx) => register(trx, tenant, request, options));
 }
 
 /**

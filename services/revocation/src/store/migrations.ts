@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import { migrateBudgets } from './migrations-budgets.ts';
 import { migrateConsume } from './migrations-consume.ts';
 import { migrateFeed } from './migrations-feed.ts';
+import { migrateRegister } from './migrations-register.ts';
 
 /** Migrations of the schema `revocation`, run by its owner. */
 export const migrations: Migrations = {
@@ -147,4 +148,5 @@ export const migrations: Migrations = {
   '0004_feed': migrateFeed,
   '0005_budgets': migrateBudgets,
   '0006_consume': migrateConsume,
+  '0007_register': migrateRegister,
 };

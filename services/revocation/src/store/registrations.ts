@@ -1,5 +1,7 @@
-import type { RegisterRequest } from '@remit/contracts';
+import { type RegisterRequest, tenantId } from '@remit/contracts';
+import type { Database } from '@remit/service-kit';
 import { sql } from 'kysely';
+import { namesOf } from './revocations.ts';
 import type { Tables, Trx } from './tables.ts';
 
 export type Place = { list: number; idx: number };
@@ -64,6 +66,29 @@ export async function insertRegistration(
       if (await tryInsert(trx, tenant, request, place)) return place;
     }
   }
+}
+
+/**
+ * Registers a token in one round trip (`register_token`). Undefined, and nothing registered, where
+ * anything has to be looked at more closely: an id that is known, a head that moved, a revocation that
+ * names the token, a time or list that doesn't fit.
+ */
+export async function insertRegistrationIfClear(
+  database: Database<Tables>,
+  tenant: string,
+  token: Omit<RegisterRequest, 'budgets'>,
+  options: { listBits: number; draw: DrawIndices; skewSeconds: number; lifeSeconds: number },
+): Promise<Place | undefined> {
+  const { listBits, draw, skewSeconds, lifeSeconds } = options;
+  const { kinds, ids } = namesOf(tenant, { tokens: [token], tasks: [], keys: [] });
+  const { jti, lineage, rev, task, actors, user, client, keys, exp } = token;
+  const drawn = draw(listBits, Math.min(DRAWN, listBits));
+  const tooFew = Math.floor(Math.min(FREE_ENOUGH, (drawn.length * FREE_ENOUGH) / DRAWN));
+  const { rows } = await sql<Place>`select list, idx from register_token(${tenantId(tenant)},
+    ${kinds}, ${ids}, ${jti}, ${lineage}, ${rev.epoch}, ${rev.seq}, ${task}, ${actors}, ${user},
+    ${client}, ${keys}, ${exp}, ${skewSeconds}, ${lifeSeconds}, ${listBits}, ${drawn},
+    ${tooFew})`.execute(database.db);
+  return rows[0];
 }
 
 async function tryInsert(

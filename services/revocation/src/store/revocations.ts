@@ -1,5 +1,7 @@
-import type { RevocationEntry, RevocationKind, TokenSubjects } from '@remit/contracts';
+import type { Rev, RevocationEntry, RevocationKind, TokenSubjects } from '@remit/contracts';
+import type { Database } from '@remit/service-kit';
 import { sql } from 'kysely';
+import { ensureHead } from './point.ts';
 import type { Tables, Trx } from './tables.ts';
 
 type Row = Pick<Tables['revocation'], 'seq' | 'verb' | 'kind' | 'id' | 'at' | 'ends'>;
@@ -98,6 +100,41 @@ export async function revocationsNaming(
     group by r.kind, r.id order by first`.execute(trx);
   return rows;
 }
+
+/**
+ * The committed head and then every revocation that names any of it, in one round trip. A
+ * tenant without a head gets one first.
+ */
+export async function headAndNaming(
+  database: Database<Tables>,
+  tenant: string,
+  named: Named,
+): Promise<{ head: Rev; revocations: NamedRevocation[] }> {
+  const { kinds, ids } = namesOf(tenant, named);
+  const [head, revocations] = await database.atOnce(tenant, [
+    { ...HEAD, values: [tenant] },
+    { ...NAMING, values: [kinds, ids, tenant] },
+  ]);
+  const row = head?.rows[0] as Rev | undefined;
+  if (row) return { head: row, revocations: (revocations?.rows ?? []) as NamedRevocation[] };
+  await database.withTenant(tenant, (trx) => ensureHead(trx, tenant));
+  return headAndNaming(database, tenant, named);
+}
+
+const HEAD = {
+  name: 'head',
+  text: `select e.id as epoch, h.seq from epoch e, head h where h.tenant = $1
+    order by e.number desc limit 1`,
+} as const;
+
+const NAMING = {
+  name: 'naming',
+  text: `select r.kind, r.id, min(r.seq) as first, max(r.seq) as last
+    from unnest($1::text[], $2::text[]) as named (kind, id)
+    join revocation r on r.tenant = $3 and r.verb = 'revoke'
+      and r.kind = named.kind and r.id = named.id
+    group by r.kind, r.id order by first`,
+} as const;
 
 /** What could be revoked of it: kinds and ids side by side, each pair once. */
 export function namesOf(
