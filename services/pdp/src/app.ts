@@ -105,7 +105,7 @@ export async function build(
     const admit = createAdmit(kit.people, recorder);
     policyRoutes(http, { policies, admit });
     shadowRoutes(http, { shadow, admit });
-    whatIfRoutes(http, { policies, engine, resolve, recorder, admit });
+    whatIfRoutes(http, { policies, engine, resolve, directory, recorder, admit });
     const { publicUrl, maxInFlight = 256 } = config;
     authzenRoutes(http, {
       decider,

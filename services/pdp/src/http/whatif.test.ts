@@ -259,3 +259,104 @@ describe('a replay', () => {
     await replay('A'.repeat(43), [order('a', 1)], { status: 404 });
   });
 });
+
+describe('who can do what', () => {
+  const get = async (path: string, { token = auditor, status = 200 } = {}) => {
+    const answer = await world.pdp.http.inject({
+      url: `${ADMIN}${path}`,
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(answer.statusCode, answer.body).toBe(status);
+    return answer.json<Record<string, unknown>>();
+  };
+  const guarded = async () => {
+    const version =
+      await push(`@id("orders") forbid (principal, action in Action::"orders.**", resource)
+      when { context.args has amount };
+      @id("exports") forbid (principal, action == Action::"suppliers.export", resource);`);
+    await world.pdp.policies.activate({ tenant: 'acme', version, by: 'dora' });
+  };
+
+  it('is told by users, agents with their task types, and guardrails that have a say', async () => {
+    await guarded();
+    const reads = [{ actions: ['suppliers.*'], resources: ['erp/suppliers/*'], args: [] }];
+    acme().roles.set('buyer', reads);
+    expect(
+      await get(
+        '/who-can?action=suppliers.read&resource=erp/suppliers/S-1&agents=procurement-agent,nobody',
+      ),
+    ).toEqual({
+      action: 'suppliers.read',
+      resource: 'erp/suppliers/S-1',
+      registry_revision: 3,
+      policy_version: await active(),
+      users: [{ id: 'alice', roles: ['buyer'], permissions: reads }],
+      agents: [
+        {
+          id: 'procurement-agent',
+          permissions: everything,
+          tasks: [
+            expect.objectContaining({ id: summary.id }),
+            expect.objectContaining({ id: 'raise-purchase-order' }),
+          ],
+        },
+      ],
+      guardrails: [],
+    });
+    expect(
+      await get('/who-can?action=orders.create&resource=erp/orders&agents=procurement-agent'),
+    ).toMatchObject({ users: [], guardrails: [{ id: 'orders', always: false }] });
+    expect(await get('/who-can?action=suppliers.export&resource=erp/suppliers')).toMatchObject({
+      guardrails: [{ id: 'exports', always: true }],
+    });
+    // Somebody who is switched off can do nothing.
+    acme().agents.set('procurement-agent', {
+      body: agentBody(),
+      active: false,
+      envelope: everything,
+    });
+    expect(
+      await get(
+        '/who-can?action=suppliers.read&resource=erp/suppliers/S-1&agents=procurement-agent',
+      ),
+    ).toMatchObject({ agents: [] });
+    acme().agents.set('procurement-agent', {
+      body: agentBody(),
+      active: true,
+      envelope: everything,
+    });
+    acme().roles.set('buyer', everything);
+  });
+
+  it('is told of one agent for one user in its dimensions, with what one has and the other not', async () => {
+    const reads = [{ actions: ['suppliers.read'], resources: ['erp/suppliers/*'], args: [] }];
+    acme().roles.set('buyer', reads);
+    const told = await get('/can?agent=procurement-agent&user=alice');
+    expect(told).toMatchObject({
+      agent: { active: true, permissions: everything },
+      user: { active: true, roles: ['buyer'], permissions: reads },
+      tasks: [{ id: summary.id, slots: ['supplier'] }, { id: 'raise-purchase-order' }],
+      both: reads,
+      unused: { agent: everything, user: [] },
+      guardrails: [],
+    });
+    expect(await get('/can?agent=procurement-agent&user=nobody')).toMatchObject({
+      user: { active: false, permissions: [] },
+      both: [],
+    });
+    acme().roles.set('buyer', everything);
+  });
+
+  it('is for auditors and administrators, about names that can be', async () => {
+    const token = await world.token('alice');
+    await get('/who-can?action=a&resource=b', { token, status: 403 });
+    await get('/can?agent=a&user=b', { token, status: 403 });
+    await get('/who-can?action=a..b&resource=b', { status: 400 });
+    await get('/who-can?action=a&resource=b&more=1', { status: 400 });
+    expect(
+      await world.recorded(
+        ({ event, detail }) => event === 'admin.query' && detail?.action === 'orders.create',
+      ),
+    ).toMatchObject({ detail: { route: '/t/:tenant/admin/v1/who-can' } });
+  });
+});

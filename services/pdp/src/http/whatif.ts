@@ -1,14 +1,16 @@
 import { closed, text } from '@remit/contracts';
 import type { Recorder } from '@remit/recorder';
-import { type Person, tenantParam } from '@remit/service-kit';
+import { type Directory, type Person, tenantParam } from '@remit/service-kit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { Engine } from '../cedar/engine.ts';
 import type { Resolver } from '../decide/resolve.ts';
 import type { Policies } from '../policies/policies.ts';
+import { can } from '../whatif/can.ts';
 import { explain } from '../whatif/explain.ts';
 import { factsNow, recordedDecision } from '../whatif/recorded.ts';
 import { replay } from '../whatif/replay.ts';
+import { whoCan } from '../whatif/who-can.ts';
 import type { Admit } from './admit.ts';
 import { asWireError } from './policies.ts';
 
@@ -19,19 +21,27 @@ const replayBody = closed({
   against: Type.Optional(text(64)),
   decisions: Type.Array(recordedDecision, { minItems: 1, maxItems: 200 }),
 });
+const whoCanQuery = closed({
+  action: text(),
+  resource: text(),
+  /** Ids with commas between. */
+  agents: Type.Optional(Type.String({ maxLength: 4_096 })),
+});
+const canQuery = closed({ agent: text(128), user: text(128) });
 const BODY_LIMIT_BYTES = 4_194_304;
 
 export type WhatIfDeps = {
   policies: Policies;
   engine: Engine;
   resolve: Resolver;
+  directory: Directory;
   recorder: Recorder;
   admit: Admit;
 };
 
 /** What was decided and why, and what a version would have decided: for auditors and administrators. */
 export function whatIfRoutes(http: FastifyInstance, deps: WhatIfDeps): void {
-  const { policies, engine, resolve } = deps;
+  const { policies, engine, resolve, directory } = deps;
 
   http.post(
     '/t/:tenant/admin/v1/explain',
@@ -65,6 +75,28 @@ export function whatIfRoutes(http: FastifyInstance, deps: WhatIfDeps): void {
         candidate: candidate.version,
         decisions: await replay({ engine, resolve }, tenant, sets, decisions).catch(asWireError),
       };
+    },
+  );
+
+  http.get(
+    '/t/:tenant/admin/v1/who-can',
+    { schema: { params, querystring: whoCanQuery } },
+    async (request) => {
+      const { action, resource, agents = '' } = request.query as Static<typeof whoCanQuery>;
+      const { tenant } = await enter(deps, request, { action, resource });
+      const asked = { action, resource, agents: agents.split(',').filter((id) => id !== '') };
+      const set = await policies.active(tenant);
+      return whoCan({ directory, resolve }, tenant, set, asked).catch(asWireError);
+    },
+  );
+
+  http.get(
+    '/t/:tenant/admin/v1/can',
+    { schema: { params, querystring: canQuery } },
+    async (request) => {
+      const asked = request.query as Static<typeof canQuery>;
+      const { tenant } = await enter(deps, request, { agent: asked.agent });
+      return can(resolve, tenant, await policies.active(tenant), asked).catch(asWireError);
     },
   );
 }
