@@ -46,7 +46,7 @@ export function checkHops({ depth, lineage }: Capability, hops: number): void {
  * The id of a link: the first 128 bits of SHA-256 over its `prev` and its `jti`, as they stand in it, with
  * a dot between. Signed text alone, so that another signature over it has the same id.
  */
-export function linkId({ previous, id }: Pick<LinkClaims, 'id' | 'previous'>): string {
+function linkId({ previous, id }: Pick<LinkClaims, 'id' | 'previous'>): string {
   const digest = createHash('sha256').update(`${previous}.${id}`, 'ascii').digest();
   return digest.subarray(0, 16).toString('base64url');
 }
