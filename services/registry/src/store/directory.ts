@@ -17,22 +17,14 @@ export type StoreDirectory = Directory & {
 };
 
 /**
- * The registry's own look-ups, straight from its tables. A look-up is one statement in a REPEATABLE
- * READ transaction: revision, statuses and digests of one moment. Throws WireError `TENANT_UNKNOWN`.
+ * The registry's own look-ups, straight from its tables. A look-up is one statement, so it sees
+ * revision, statuses and digests of one moment. Throws WireError `TENANT_UNKNOWN`.
  */
 export function createStoreDirectory(database: RegistryDatabase): StoreDirectory {
   async function bodyText(tenant: string, digest: string): Promise<string> {
-    const row = await database.withTenant(
-      tenant,
-      (trx) =>
-        trx
-          .selectFrom('bodies')
-          .select('text')
-          .where('tenant', '=', tenant)
-          .where('digest', '=', digest)
-          .executeTakeFirst(),
-      { readOnly: true },
-    );
+    const read = { ...READ_BODY, values: [tenant, digest] };
+    const [found] = await database.atOnce(tenant, [read], { readOnly: true });
+    const row = found?.rows[0] as { text: string } | undefined;
     if (!row) throw wireError('NOT_FOUND');
     return row.text;
   }
@@ -41,18 +33,26 @@ export function createStoreDirectory(database: RegistryDatabase): StoreDirectory
     bodyText,
     body: async (tenant, digest, kind) =>
       requireKind(readBody(await bodyText(tenant, digest), digest), kind, digest),
-    lookup: (tenant, request) =>
-      database.withTenant(
-        tenant,
-        async (trx) => {
-          const { rows } = await lookup(tenant, request).execute(trx);
-          const found = rows[0]?.found;
-          if (!found) throw wireError('TENANT_UNKNOWN');
-          return conform(lookupResponse, found);
-        },
-        { isolation: 'repeatable read', readOnly: true },
-      ),
+    lookup: async (tenant, request) => {
+      const { sql: text, parameters: values } = lookup(tenant, request).compile(database.db);
+      const look = { name: nameOf(request), text, values };
+      const [answer] = await database.atOnce(tenant, [look], { readOnly: true });
+      const row = answer?.rows[0] as { found: LookupResponse } | undefined;
+      if (!row) throw wireError('TENANT_UNKNOWN');
+      return conform(lookupResponse, row.found);
+    },
   };
+}
+
+const READ_BODY = {
+  name: 'read_body',
+  text: 'select text from bodies where tenant = $1 and digest = $2',
+} as const;
+
+/** One name per text: what is left out of the request is left out of the statement. */
+function nameOf({ user, tools, users }: LookupRequest): string {
+  const by = user === undefined ? 'nobody' : 'id' in user ? 'id' : 'subject';
+  return `lookup_${by}${tools ? '_tools' : ''}${users ? '_users' : ''}`;
 }
 
 /** `json_strip_nulls` leaves out what was not asked for or is not there. */
