@@ -25,6 +25,7 @@ import { createBudgets } from './budgets.ts';
 import type { DecideDeps } from './decide.ts';
 import { createEnforcement } from './enforce.ts';
 import { resourceMetadata } from './metadata.ts';
+import { createObligations, type ObligationHandlers } from './obligations.ts';
 import type { Pep } from './pep.ts';
 import { createPossession } from './possession.ts';
 import type { Presented } from './presented.ts';
@@ -54,6 +55,7 @@ export async function checkFixture(
     maxProofs?: number;
     maxUnknown?: number;
     acceptBearer?: boolean;
+    obligations?: ObligationHandlers;
     /** What makes proofs good once beyond this instance. */
     possession?: (
       bus: DecideDeps['bus'],
@@ -161,6 +163,7 @@ export async function checkFixture(
       },
     }),
     bus,
+    obligations: createObligations(overrides.obligations),
     budgets: createBudgets({
       bus,
       tenant: 'acme',

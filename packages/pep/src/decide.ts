@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Bus, Verifier } from '@remit/bus';
 import {
   type Operation,
@@ -6,10 +7,19 @@ import {
   permits,
 } from '@remit/capability/scope';
 import { accessTokenHash, checkTimes } from '@remit/capability/token';
-import { type Dimensions, isReason, type MissJson, type Reason, type Rev } from '@remit/contracts';
+import {
+  type Dimensions,
+  isReason,
+  type MissJson,
+  type Obligation,
+  type Reason,
+  type Rev,
+  type Signals,
+} from '@remit/contracts';
 import type { RevocationView } from '@remit/revocation-view';
 import type { Budgets, Spending } from './budgets.ts';
 import type { Feed } from './feed.ts';
+import { isFulfilled, type Obligations } from './obligations.ts';
 import type { Possession } from './possession.ts';
 import { type Presented, readCredentials } from './presented.ts';
 import { isRecordable } from './record.ts';
@@ -31,7 +41,15 @@ export type Finding = {
   dimensions: Dimensions;
   miss?: MissJson;
   /** The PDP's answer, where it was asked. */
-  online?: { policies: string[]; policyVersion: string; registryRevision: number };
+  online?: {
+    policies: string[];
+    /** On an allow: what was fulfilled. On a deny: what would change it. */
+    obligations: Obligation[];
+    policyVersion: string;
+    registryRevision: number;
+  };
+  /** What the PDP is told of the call besides its operation. */
+  signals?: Signals | undefined;
   /** What was reserved from the token's budgets, where the call got that far. */
   spending?: Spending;
   /** What became of the token's single use, where the call got that far. */
@@ -51,6 +69,7 @@ export type DecideDeps = {
   possession: Possession;
   uses: SingleUses;
   budgets: Budgets;
+  obligations: Obligations;
   bus: Bus;
   pdpKeys: Verifier;
   monotonicMs: () => number;
@@ -150,10 +169,12 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
     return spend(deps, caller, known('permitted', local));
   }
 
-  const answer = await askPdp(deps, caller, operation);
+  const signals = signalsOf(presented);
+  const answer = await askPdp(deps, caller, operation, signals);
+  const reason = await fulfil(deps, answer, operation);
   const afterwards = standingOf(deps, caller);
   if (afterwards !== 'live' && afterwards !== 'recheck') return known(afterwards, local);
-  return spend(deps, caller, known(answer.reason, { ...local, ...answer }));
+  return spend(deps, caller, known(reason, { ...local, ...answer, reason, signals }));
 }
 
 /**
@@ -162,6 +183,25 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
  */
 function isNewCompany({ capability, links }: VerifiedToken): boolean {
   return capability.actors.length > 2 && links.some(({ worker }) => !worker);
+}
+
+/** Fulfils what an allow rests on; what is not fulfilled is a refusal, before anything is spent. */
+async function fulfil(
+  { obligations }: DecideDeps,
+  answer: Answer,
+  operation: Operation,
+): Promise<Reason> {
+  const asked = answer.online?.obligations ?? [];
+  if (answer.reason !== 'permitted' || asked.length === 0) return answer.reason;
+  return (await obligations.fulfil(asked, operation)) ? 'permitted' : 'obligation_unfulfilled';
+}
+
+/** An address is told where `source` is one; the tool's author may say more, or otherwise. */
+function signalsOf({ source, signals }: Presented): Signals | undefined {
+  const ip =
+    source !== undefined && isIP(source) !== 0 && !source.includes('%') ? source : undefined;
+  if (ip === undefined) return signals;
+  return { ip, ...signals };
 }
 
 /** The last checks of a call that nothing else refuses: budgets, then the single use. */
@@ -210,8 +250,11 @@ export async function judgeAgain(
     const now = deps.view.rev();
     if (asOf && now && asOf.epoch === now.epoch && asOf.seq === now.seq) return finding;
     if (asked === MAX_ASKED_AGAIN) return { ...finding, reason: 'status_behind' };
-    const answer = await askPdp(deps, finding.caller, finding.operation);
+    const answer = await askPdp(deps, finding.caller, finding.operation, finding.signals);
     if (answer.reason !== 'permitted') return { ...finding, ...answer };
+    // The tool was made ready for what was asked before; something new comes too late.
+    if (!isFulfilled(answer.online?.obligations ?? [], finding.online?.obligations ?? []))
+      return { ...finding, ...answer, reason: 'obligation_unfulfilled' };
     asOf = now;
   }
 }
@@ -246,7 +289,14 @@ function standingOf(
   }
 }
 
-async function askPdp(deps: DecideDeps, { capability }: VerifiedToken, operation: Operation) {
+type Answer = Pick<Finding, 'reason' | 'miss' | 'online'> & { dimensions?: Dimensions };
+
+async function askPdp(
+  deps: DecideDeps,
+  { capability }: VerifiedToken,
+  operation: Operation,
+  signals: Signals | undefined,
+): Promise<Answer> {
   const online = await deps.bus
     .call(
       'pdp.evaluate',
@@ -263,6 +313,8 @@ async function askPdp(deps: DecideDeps, { capability }: VerifiedToken, operation
           resource: operation.resource,
           args: structuredClone(operation.args) as never,
         },
+        ...(capability.approval === undefined ? {} : { approval: capability.approval }),
+        ...(signals === undefined ? {} : { signals }),
       },
       { verifier: deps.pdpKeys },
     )
@@ -276,6 +328,7 @@ async function askPdp(deps: DecideDeps, { capability }: VerifiedToken, operation
     ...(online.miss ? { miss: online.miss } : {}),
     online: {
       policies: online.policies,
+      obligations: online.obligations ?? [],
       policyVersion: online.policy_version,
       registryRevision: online.registry_revision,
     },

@@ -1,7 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { describeMiss, type Miss } from '@remit/capability/scope';
 import type { Capability } from '@remit/capability/token';
-import { REASONS, type Reason } from '@remit/contracts';
+import { type Obligation, REASONS, type Reason } from '@remit/contracts';
 import type { Recorder } from '@remit/recorder';
 import {
   type Asked,
@@ -30,6 +30,8 @@ export type Allowed = {
   readonly actors: readonly string[];
   readonly task: Capability['task'];
   readonly capability: Capability;
+  /** What the decision asked for; handlers of this PEP have fulfilled it. */
+  readonly obligations: readonly Obligation[];
   /** Offline hops of the token, oldest first. */
   readonly links: VerifiedToken['links'];
   /** `DPoP-Nonce` of the answer: the nonce that the caller's next proof needs. */
@@ -44,6 +46,8 @@ export type Refused = {
   /** The sentence of the reason, or of the nearest miss. Never a bound, a policy or a foreign scope. */
   readonly explanation: string;
   readonly dimension?: 'agent' | 'user' | 'task' | 'policies';
+  /** What would change the answer: an approval, a stronger sign-in. */
+  readonly remedies?: readonly Pick<Obligation, 'type' | 'properties'>[];
   /** HTTP status. */
   readonly status: 400 | 401 | 403 | 503;
   /** `WWW-Authenticate`, for 401 and 403. */
@@ -150,6 +154,7 @@ export function createEnforcement(
         actors: capability.actors,
         task: capability.task,
         capability,
+        obligations: finding.online?.obligations ?? [],
         links: caller.links,
         ...told,
       };
@@ -168,8 +173,11 @@ export function createEnforcement(
   };
 }
 
+const REMEDIED: ReadonlySet<Reason> = new Set(['approval_required', 'step_up_required']);
+
 function refused(id: string, finding: Finding, challenge: string | undefined): Refused {
-  const { reason, dimensions, miss, operation } = finding;
+  const { reason, dimensions, miss, operation, online } = finding;
+  const remedies = REMEDIED.has(reason) ? (online?.obligations ?? []) : [];
   const dimension = (['agent', 'user', 'task', 'policies'] as const).find(
     (name) => dimensions[name] === 'deny',
   );
@@ -184,6 +192,10 @@ function refused(id: string, finding: Finding, challenge: string | undefined): R
     explanation: near ? describeMiss(near as unknown as Miss) : REASONS[reason],
     status: answerOf(reason).status,
     ...(dimension ? { dimension } : {}),
+    // Which guardrail asks for it is for the record alone.
+    ...(remedies.length > 0
+      ? { remedies: remedies.map(({ type, properties }) => ({ type, properties })) }
+      : {}),
     ...(challenge ? { challenge } : {}),
   };
 }

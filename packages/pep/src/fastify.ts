@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { Signals } from '@remit/contracts';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import fp from 'fastify-plugin';
 import { createBodies } from './body.ts';
@@ -16,6 +17,8 @@ export type RemitRoute = {
   args: (request: FastifyRequest) => unknown;
   /** Whether the proof must be for the bytes of the body (`bd`). Default: what the plugin says. */
   bindBody?: boolean;
+  /** What the tool knows of the call that guardrails may read: risk, sign-in, volume. */
+  signals?: (request: FastifyRequest) => Signals;
 };
 
 export type RemitPluginOptions = {
@@ -98,6 +101,7 @@ export const remit = fp<RemitPluginOptions>(
           url: request.originalUrl.startsWith('/') ? base + request.originalUrl : '',
           body: bindsBody(request) ? bodies.of(request) : undefined,
           source: request.ip,
+          ...(route.signals ? { signals: route.signals(request) } : {}),
         },
         asked,
       );
@@ -211,6 +215,7 @@ function refuse(reply: FastifyReply, refused: Refused): FastifyReply {
       code: refused.reason,
       decision: refused.id,
       ...(refused.dimension ? { dimension: refused.dimension } : {}),
+      ...(refused.remedies ? { remedies: refused.remedies } : {}),
     });
 }
 

@@ -5,5 +5,6 @@ export { PepError, type PepErrorCode } from './error.ts';
 export { type GuardSpec, guard } from './guard.ts';
 export type { ResourceDescription, ResourceMetadata } from './metadata.ts';
 export { nothingDone } from './nothing-done.ts';
+export type { ObligationHandler, ObligationHandlers } from './obligations.ts';
 export { createPep, type Pep, type PepOptions } from './pep.ts';
 export type { Presented } from './presented.ts';

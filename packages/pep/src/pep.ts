@@ -14,6 +14,7 @@ import { followFeed } from './feed.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
 import { type ResourceDescription, type ResourceMetadata, resourceMetadata } from './metadata.ts';
 import { createNonces } from './nonces.ts';
+import { createObligations, type ObligationHandlers } from './obligations.ts';
 import { createPossession, type Possession } from './possession.ts';
 import { createReplayMemory } from './replay.ts';
 import { createSharedProofs } from './shared-proofs.ts';
@@ -53,6 +54,8 @@ export type PepOptions = {
   maxCachedTokens?: number;
   /** Used proofs remembered per two windows. Default 200,000. */
   maxProofs?: number;
+  /** What this tool can fulfil of what guardrails ask for beyond yes and no. Default nothing. */
+  obligations?: ObligationHandlers;
   /** How long `createPep` waits for the first fresh view, ms. Default 10,000. */
   readyTimeoutMs?: number;
   /** Monotonic milliseconds. Default `performance.now`. */
@@ -173,6 +176,7 @@ async function assemble(
     tokens,
     possession: openPossession(options, { bus, verifier: verifiers.revocation, monotonicMs }),
     uses: createSingleUses({ bus, tenant, audience, verifier: verifiers.revocation, monotonicMs }),
+    obligations: createObligations(options.obligations),
     budgets: createBudgets({ bus, tenant, audience, verifier: verifiers.revocation }),
   };
   const acceptBearer = options.acceptBearer ?? false;

@@ -1,5 +1,5 @@
 import { MAX_TOKEN_LENGTH } from '@remit/capability/token';
-import type { Reason } from '@remit/contracts';
+import type { Reason, Signals } from '@remit/contracts';
 
 /** What of an HTTP request an enforcement point looks at. */
 export type Presented = {
@@ -18,6 +18,8 @@ export type Presented = {
   body?: Uint8Array | 'unread' | undefined;
   /** Where the call came from, e.g. an address: junk is counted by it. Never used to allow. */
   source?: string;
+  /** What the tool knows of the call that guardrails may read: risk, sign-in, volume. */
+  signals?: Signals;
 };
 
 /** The credentials of one call, split but not believed. */

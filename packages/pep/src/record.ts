@@ -42,6 +42,7 @@ export function callRecord(
     latency_us: context.latencyUs,
     ...(miss ? { miss } : {}),
     ...(online ? { policies: online.policies, registry_revision: online.registryRevision } : {}),
+    ...(online?.obligations.length ? { obligations: online.obligations } : {}),
     ...detailOf(finding),
     ...(context.rev ? { feed: context.rev } : {}),
     ...(context.supersedes ? { decision_id: context.supersedes } : {}),

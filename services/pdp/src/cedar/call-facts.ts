@@ -39,7 +39,9 @@ const SIDES = ['subject', 'action', 'resource'] as const;
  */
 export function callContext(call: CallFacts = {}): Record<string, CedarValueJson> {
   const { approval, signals = {}, session = NO_SESSION } = call;
-  const { ip, risk, flags = [], acr, auth_age_seconds: age } = signals;
+  const { risk, flags = [], acr, auth_age_seconds: age } = signals;
+  // How a socket for both families says an IPv4 address; Cedar takes none that is embedded.
+  const ip = signals.ip?.replace(/^::ffff:(?=[0-9.]+$)/i, '');
   if (ip !== undefined && (isIP(ip) === 0 || ip.includes('%')))
     throw new PdpError('POLICY_ERROR', 'an address cannot be given to a policy');
   return {

@@ -94,7 +94,7 @@ const set = (condition: string) =>
     { 'a.cedar': `@id("a") forbid (principal, action, resource) when { ${condition} };` },
     cedarSchema([tool]),
   );
-const ask = (condition: string, given: CallFacts | undefined = call) =>
+const ask = (condition: string, given: CallFacts = call) =>
   engine.ask(set(condition), facts, {
     action: 'suppliers.read',
     resource: 'erp/suppliers/S-1',
@@ -133,11 +133,15 @@ describe('a fact that a policy can read', () => {
   it('that was not given is absent, and refuses nothing by itself', () => {
     for (const [condition] of FACTS.filter(([, kind]) => kind === 'per call')) {
       if (!condition.includes('context.now'))
-        expect(ask(condition, undefined), condition).toMatchObject({
+        expect(ask(condition, {}), condition).toMatchObject({
           decision: 'allow',
           failed: [],
         });
     }
+    const mapped = ask('context.network has ip && context.network.ip == ip("10.1.2.3")', {
+      signals: { ip: '::ffff:10.1.2.3' },
+    });
+    expect(mapped).toMatchObject({ decision: 'deny', forbidding: ['a'] });
     expect(ask('context has approval', {}).decision).toBe('allow');
     expect(ask('context.network has ip', {}).decision).toBe('allow');
   });

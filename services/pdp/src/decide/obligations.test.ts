@@ -126,6 +126,9 @@ describe('an obligation of a guardrail', () => {
       redact,
       approval,
       stepUp,
+      // Of another action: but a call that is decided elsewhere is not counted.
+      `@id("s") forbid (principal, action == Action::"orders.create", resource)
+         when { context.session.calls > 3 };`,
       `@id("log") @obligation("log") forbid (principal, action, resource) when { principal.version > 5 };`,
     ])
       expect(minted(policies).permissions, policies).toMatchObject([{ check: 'online' }]);
