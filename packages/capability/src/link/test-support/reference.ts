@@ -17,20 +17,12 @@ const ALGORITHMS = ['ES256', 'Ed25519'];
 
 const ACTIONS = ['s.read', 's.rate', 's.other', 'o.create', 'x.y'];
 const RESOURCES = ['erp/s/S-1', 'erp/s/S-2', 'erp/s/S-9', 'erp/s/a/b', 'erp/S-1', 'erp/o', 'erp/q'];
-const ARGS = [
-  {},
-  { amount: 5 },
-  { amount: 10 },
-  { amount: 15 },
-  { amount: 20 },
-  { amount: 50 },
-  { amount: 51 },
-  { note: 'n' },
-  { amount: 5, note: 'n' },
-  { amount: 51, note: 'n' },
-  { other: 1 },
-  { amount: 5, other: 1 },
-];
+/** Every way to give or leave out three arguments: what two boxes split between them must show. */
+const ARGS = [{}, ...[5, 10, 15, 20, 50, 51].map((amount) => ({ amount }))].flatMap((amount) =>
+  [{}, { note: 'n' }].flatMap((note) =>
+    [{}, { other: 1 }].map((other) => ({ ...amount, ...note, ...other })),
+  ),
+);
 /** Every operation that there is. */
 const WORLD: readonly WrittenOperation[] = ACTIONS.flatMap((action) =>
   RESOURCES.flatMap((resource) => ARGS.map((args) => ({ action, resource, args }))),

@@ -25,8 +25,11 @@ function isNormal(of: Algebra, made: Scope): void {
   const text = JSON.stringify(made.permissions);
   must(JSON.stringify(of.scope(asJson(made)).permissions) === text, 'it reads back as another');
   for (const [i, permission] of made.permissions.entries()) {
-    const others = made.permissions.filter((_, at) => at !== i);
-    must(!of.within(of.scope([permission]), of.scope(others)), 'a permission says nothing new');
+    // Within one other: what several say between them is no reason to drop it.
+    const within = made.permissions.some(
+      (other, at) => at !== i && of.within(of.scope([permission]), of.scope([other])),
+    );
+    must(!within, 'a permission says nothing new');
   }
 }
 

@@ -118,7 +118,7 @@ const SCOPES: readonly Mutant[] = [
     file: 'scope.ts',
     from: 'if (fitting.some((fit) => fit.actions.has(action) && fit.resources.has(resource))) continue;',
     to: 'if (fitting.some((fit) => fit.actions.has(action)) && fitting.some((fit) => fit.resources.has(resource))) continue;',
-    laws: ['normal-form'],
+    laws: ['within-sound'],
   },
   {
     name: 'a scope is compared by its first permission',
