@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import type { EvaluateResponse, Obligation } from '@remit/contracts';
 import { describe, expect, it } from 'vitest';
 import { checkFixture, RATE } from './check.testing.ts';
@@ -60,6 +61,8 @@ describe('a call that is allowed with obligations', () => {
         throw new Error('no');
       },
       () => Promise.reject(new Error('no')),
+      // Red when only promises of this realm are waited for, as libraries have others.
+      () => runInNewContext('Promise.reject(1)') as Promise<void>,
     ]) {
       const { call } = await opened({ redact: handler }, [allowed(redact)]);
       expect(await call()).toMatchObject({ allow: false, reason: 'obligation_unfulfilled' });

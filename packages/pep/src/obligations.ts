@@ -59,7 +59,8 @@ export function createObligations(handlers: ObligationHandlers = {}): Obligation
 }
 
 async function within(work: void | Promise<void>): Promise<void> {
-  if (!(work instanceof Promise)) return;
+  // Anything that may still fail is waited for, whoever's promise it is.
+  if (work === undefined) return;
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error('an obligation took too long')), WITHIN_MS);
   try {
