@@ -26,6 +26,7 @@ import type { DecideDeps } from './decide.ts';
 import { createEnforcement } from './enforce.ts';
 import { resourceMetadata } from './metadata.ts';
 import { createObligations, type ObligationHandlers } from './obligations.ts';
+import { createOffers } from './offer.ts';
 import type { Pep } from './pep.ts';
 import { createPossession } from './possession.ts';
 import type { Presented } from './presented.ts';
@@ -307,14 +308,12 @@ export async function checkFixture(
     proofAlgorithms: PROOF_ALGORITHMS,
     acceptBearer,
   });
+  const challenge = { algs: PROOF_ALGORITHMS, acceptBearer, metadataUrl: metadata?.url };
   const pep: Pep = {
     audience: AUDIENCE,
     metadata,
-    ...createEnforcement(deps, recorder, {
-      algs: PROOF_ALGORITHMS,
-      acceptBearer,
-      metadataUrl: metadata?.url,
-    }),
+    ...createEnforcement(deps, recorder, challenge),
+    ...createOffers(deps, recorder, challenge),
     health: () => ({
       fresh: true,
       bus: 'connected',

@@ -108,8 +108,18 @@ export async function decide(
   }
 }
 
-async function check(deps: DecideDeps, presented: Presented, asked: Asked): Promise<Finding> {
-  const stranger = (reason: Reason): Finding => ({ reason, dimensions: NOT_EVALUATED });
+/** Who asks, with a token that is alive at this moment. */
+export type Identified = { caller: VerifiedToken; nonce?: string; standing: 'live' | 'recheck' };
+
+/**
+ * The checks that come before what is asked: credentials, signature, proof, time, revocation and
+ * freshness. Returns the refusal otherwise. Throws only what nobody expected.
+ */
+export async function identify(
+  deps: DecideDeps,
+  presented: Presented,
+): Promise<Identified | { refused: Finding }> {
+  const stranger = (reason: Reason) => ({ refused: { reason, dimensions: NOT_EVALUATED } });
   const credentials = readCredentials(presented);
   if ('refused' in credentials) return stranger(credentials.refused);
 
@@ -129,8 +139,23 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
   let proved = deps.possession.prove(presented, credentials, capability, nowMs / 1_000, tokenHash);
   if (proved instanceof Promise) proved = await proved;
   const { nonce } = proved;
-  if (proved.refused) return { ...stranger(proved.refused), ...(nonce ? { nonce } : {}) };
+  const told = nonce === undefined ? {} : { nonce };
+  if (proved.refused)
+    return { refused: { reason: proved.refused, dimensions: NOT_EVALUATED, ...told } };
+  let standing = standingOf(deps, caller);
+  if (standing === 'status_behind') {
+    await deps.feed.catchUp(CATCH_UP_MS);
+    standing = standingOf(deps, caller);
+  }
+  if (standing !== 'live' && standing !== 'recheck')
+    return { refused: { reason: standing, caller, dimensions: NOT_EVALUATED, ...told } };
+  return { caller, standing, ...told };
+}
 
+async function check(deps: DecideDeps, presented: Presented, asked: Asked): Promise<Finding> {
+  const identified = await identify(deps, presented);
+  if ('refused' in identified) return identified.refused;
+  const { caller, nonce, standing } = identified;
   const known = (reason: Reason, more: Partial<Finding> = {}): Finding => ({
     reason,
     caller,
@@ -138,12 +163,6 @@ async function check(deps: DecideDeps, presented: Presented, asked: Asked): Prom
     ...(nonce ? { nonce } : {}),
     ...more,
   });
-  let standing = standingOf(deps, caller);
-  if (standing === 'status_behind') {
-    await deps.feed.catchUp(CATCH_UP_MS);
-    standing = standingOf(deps, caller);
-  }
-  if (standing !== 'live' && standing !== 'recheck') return known(standing);
 
   let operation: Operation;
   try {
@@ -263,7 +282,7 @@ export async function judgeAgain(
  * Whether the token is alive at this moment by the feed's clock and by the view: `live`, `recheck`
  * (ask the PDP), or why not. Asked again after every `await`.
  */
-function standingOf(
+export function standingOf(
   deps: Pick<DecideDeps, 'view' | 'monotonicMs'>,
   caller: VerifiedToken,
 ): 'live' | 'recheck' | Reason {

@@ -175,7 +175,7 @@ export function createEnforcement(
 
 const REMEDIED: ReadonlySet<Reason> = new Set(['approval_required', 'step_up_required']);
 
-function refused(id: string, finding: Finding, challenge: string | undefined): Refused {
+export function refused(id: string, finding: Finding, challenge: string | undefined): Refused {
   const { reason, dimensions, miss, operation, online } = finding;
   const remedies = REMEDIED.has(reason) ? (online?.obligations ?? []) : [];
   const dimension = (['agent', 'user', 'task', 'policies'] as const).find(

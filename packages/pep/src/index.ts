@@ -6,5 +6,6 @@ export { type GuardSpec, guard } from './guard.ts';
 export type { ResourceDescription, ResourceMetadata } from './metadata.ts';
 export { nothingDone } from './nothing-done.ts';
 export type { ObligationHandler, ObligationHandlers } from './obligations.ts';
+export type { Candidate, Offer, Offers } from './offer.ts';
 export { createPep, type Pep, type PepOptions } from './pep.ts';
 export type { Presented } from './presented.ts';

@@ -15,6 +15,7 @@ import { createIssuerKeys } from './issuer-keys.ts';
 import { type ResourceDescription, type ResourceMetadata, resourceMetadata } from './metadata.ts';
 import { createNonces } from './nonces.ts';
 import { createObligations, type ObligationHandlers } from './obligations.ts';
+import { createOffers, type Offers } from './offer.ts';
 import { createPossession, type Possession } from './possession.ts';
 import { createReplayMemory } from './replay.ts';
 import { createSharedProofs } from './shared-proofs.ts';
@@ -67,22 +68,23 @@ export type PepOptions = {
   recorder?: Recorder;
 };
 
-export type Pep = Enforcement & {
-  readonly audience: string;
-  /** The protected resource metadata (RFC 9728); serve it at its path, as the Fastify plugin does. */
-  readonly metadata?: ResourceMetadata | undefined;
-  /** Whether anything can be allowed now, and why not. */
-  health(): {
-    fresh: boolean;
-    bus: string;
-    /** How far the log of revocations is applied; undefined before the first snapshot. */
-    rev: Rev | undefined;
-    revocations: number;
-    refusedMessages: number;
+export type Pep = Enforcement &
+  Offers & {
+    readonly audience: string;
+    /** The protected resource metadata (RFC 9728); serve it at its path, as the Fastify plugin does. */
+    readonly metadata?: ResourceMetadata | undefined;
+    /** Whether anything can be allowed now, and why not. */
+    health(): {
+      fresh: boolean;
+      bus: string;
+      /** How far the log of revocations is applied; undefined before the first snapshot. */
+      rev: Rev | undefined;
+      revocations: number;
+      refusedMessages: number;
+    };
+    close(): Promise<void>;
+    [Symbol.asyncDispose](): Promise<void>;
   };
-  close(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
-};
 
 /**
  * Makes an enforcement point for one tool and one tenant: connects to the bus, follows the tenant's
@@ -203,14 +205,16 @@ async function assemble(
   }
 
   const close = () => cleanup.disposeAsync();
+  const challenge = {
+    algs: proofAlgorithmsOf(options),
+    acceptBearer,
+    metadataUrl: metadata?.url,
+  };
   return {
     audience,
     metadata,
-    ...createEnforcement(deps, recorder, {
-      algs: proofAlgorithmsOf(options),
-      acceptBearer,
-      metadataUrl: metadata?.url,
-    }),
+    ...createEnforcement(deps, recorder, challenge),
+    ...createOffers(deps, recorder, challenge),
     health: () => ({
       fresh: view.fresh(monotonicMs()),
       bus: bus.status(),

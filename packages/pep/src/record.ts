@@ -35,7 +35,8 @@ export function callRecord(
       ? { action: operation.action, resource: operation.resource, args: operation.args }
       : { action: clip(context.asked.action), resource: clip(context.asked.resource) },
     audience: context.audience,
-    scope: structuredClone(capability.scope.permissions) as never,
+    // Frozen; the recorder copies it.
+    scope: capability.scope.permissions as never,
     dimensions: finding.dimensions,
     policy_version: online?.policyVersion ?? capability.policy.version,
     token: tokenOf(caller),
@@ -62,14 +63,19 @@ export function delegatedRecord(audience: string, caller: VerifiedToken, at: num
     principal: capability.subject,
     ...identity(handed),
     audience,
-    scope: structuredClone(capability.scope.permissions) as never,
+    // Frozen; the recorder copies it.
+    scope: capability.scope.permissions as never,
     policy_version: capability.policy.version,
     token: tokenOf(handed),
     detail: { grant: 'link', offline: true, worker: link?.worker ?? false },
   };
 }
 
-function tokenOf({ capability, alg, kid }: VerifiedToken): NonNullable<RecordInput['token']> {
+export function tokenOf({
+  capability,
+  alg,
+  kid,
+}: VerifiedToken): NonNullable<RecordInput['token']> {
   const { confirmation } = capability;
   return {
     jti: capability.id,
@@ -124,7 +130,7 @@ export function finishRecord(
 }
 
 /** The composite identity: launching principal, originating agent, immediate caller, the chain, the task. */
-function identity({ capability, links }: Pick<VerifiedToken, 'capability' | 'links'>) {
+export function identity({ capability, links }: Pick<VerifiedToken, 'capability' | 'links'>) {
   const { actors, clientId, task } = capability;
   return {
     actor: actors.at(-1) as string,
