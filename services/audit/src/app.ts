@@ -24,6 +24,9 @@ import type { AuditTables } from './store/tables.ts';
 
 export const VERSION = '0.1.0';
 
+/** Records of one transaction, at most: under load a commit, a mark and a lock serve more of them. */
+const BATCH = 1_000;
+
 /**
  * Builds the audit service: the only writer of the ledger. Consumes the stream AUDIT into it, says
  * what is committed, signs its heads, answers auditors. Used by main and by tests.
@@ -106,10 +109,13 @@ export async function build(
         const { stream, durable } = durables.auditIngest;
         // What a killed writer had in hand comes again before its absence counts as a gap.
         const consumer = { ackWaitMs: Math.min(2_500, config.gapSeconds * 1_000) };
-        const consumption = bus.consume({ stream, durable, consumer }, async (messages) => {
-          await ingest(messages);
-          waiting = messages.at(-1)?.pending ?? 0;
-        });
+        const consumption = bus.consume(
+          { stream, durable, consumer, batch: BATCH },
+          async (messages) => {
+            await ingest(messages);
+            waiting = messages.at(-1)?.pending ?? 0;
+          },
+        );
         lifecycle.onStop('consumers', 'ingest', () => consumption.stop());
         // It serves no method, but is found by discovery like every other service.
         const micro = bus.respondToMicro({ name: kit.name, version: VERSION });

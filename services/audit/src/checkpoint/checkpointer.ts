@@ -56,6 +56,9 @@ export type CheckpointerOptions = {
   onSigned?: (tenant: string) => void;
 };
 
+/** Milliseconds between checkpoints of a tenant that are signed for the number of its records. */
+const MIN_PAUSE_MS = 1_000;
+
 /**
  * Signs the heads of the ledgers. Before it signs, it compares the tree with the newest checkpoint
  * that is kept outside: a log never signs what contradicts what it signed before, so a rewritten or
@@ -69,7 +72,8 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
     'Checkpoints not signed because the ledger contradicts an earlier one, by reason.',
   );
   const covered = new Map<string, number>();
-  const signing = new Set<string>();
+  /** When the last checkpoint of a tenant was begun for the number of its records. */
+  const begun = new Map<string, number>();
   let queue: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
 
@@ -180,13 +184,12 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
     committed(tenant, size) {
       const since = size - (covered.get(tenant) ?? 0);
       // Counted as covered at once, so that the next batch does not ask again.
-      if (since < everyRecords || signing.has(tenant)) return;
+      // It holds the writer's lock: where records come fast, each checkpoint covers a second of them.
+      const nowMs = performance.now();
+      if (since < everyRecords || nowMs - (begun.get(tenant) ?? -Infinity) < MIN_PAUSE_MS) return;
+      begun.set(tenant, nowMs);
       covered.set(tenant, size);
-      signing.add(tenant);
-      // One at a time: where records come faster than signatures, each covers what came meanwhile.
-      run(tenant)
-        .catch(() => {})
-        .finally(() => signing.delete(tenant));
+      run(tenant).catch(() => {});
     },
     run,
     runAll,

@@ -205,10 +205,13 @@ test('text that PostgreSQL does not hold is kept in the bytes', async () => {
   const record = decision(1, {
     operation: { action: 'x', resource: 'erp/\u0000/S', args: {} },
     detail: { note: 'a\u0000b \\u0000' },
+    actor: 'a"b\\c,{d} NULL',
+    act_chain: ['NULL', 'a"b\\c,{d} NULL'],
   });
   await ledger.ingest([messageOf(record, {})]);
-  const [row] = await ledger.behindItsBack('select bytes, resource from records');
+  const [row] = await ledger.behindItsBack('select bytes, resource, agents from records');
   expect(row?.['bytes']).toEqual(Buffer.from(canonicalText(record)));
+  expect(row?.['agents']).toEqual(['NULL', 'a"b\\c,{d} NULL']);
   expect(row?.['resource']).toBe('erp/\ufffd/S');
   expect(await ledger.verify()).toMatchObject({ ok: true, size: 1 });
 });

@@ -7,12 +7,12 @@ import {
   TILE_HEIGHT,
   type TreeNode,
 } from '@remit/ledger';
-import { type Insertable, sql, type Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import type { Admitted, Refused } from '../ingest/admit.ts';
-import { derive } from './derive.ts';
+import { type Derived, derive } from './derive.ts';
 import { countNumbers, reusedNumbers, type SeenNumber } from './numbers.ts';
 import { keepConflict, keepRefused } from './quarantine.ts';
-import type { AuditTables, RecordsTable } from './tables.ts';
+import type { AuditTables, DisclosuresTable } from './tables.ts';
 
 type Trx = Transaction<AuditTables>;
 
@@ -29,7 +29,7 @@ export type Appended = {
 
 /** A lock of its own number space, so that it can't meet another advisory lock by accident. */
 const WRITER_LOCK = 0x72656d69;
-/** Rows per statement: a statement has at most 65,535 parameters. */
+/** Rows per statement. */
 const ROWS = 1_000;
 
 /**
@@ -56,7 +56,7 @@ export async function appendBatch(
   const edge = await writeRecords(trx, tenant, fresh);
   const first = edge.size - fresh.length + 1;
   const values = fresh.flatMap((each, index) => disclosureRows(each, first + index));
-  await insertAll(values, (rows) => trx.insertInto('disclosures').values(rows).execute());
+  await insertAll(values, (rows) => insertValues(trx, tenant, rows));
   for (const conflict of conflicts) await keepConflict(trx, conflict);
   for (const refusal of refused) await keepRefused(trx, tenant, refusal);
   const reused = await reusedNumbers(trx, tenant, fresh.map(numberOf));
@@ -120,15 +120,15 @@ async function writeRecords(trx: Trx, tenant: string, fresh: readonly Admitted[]
     .executeTakeFirst();
   let edge = head ? decodeEdge(head.edge) : emptyEdge;
   if (fresh.length === 0) return edge;
-  const rows: Insertable<RecordsTable>[] = [];
+  const rows: RecordRow[] = [];
   const nodes: TreeNode[] = [];
   for (const { bytes, leafHash, record } of fresh) {
     edge = appendLeaf(edge, leafHash, (node) => {
       if (node.level > 0 && node.level % TILE_HEIGHT === 0) nodes.push(node);
     });
-    rows.push({ tenant, seq: edge.size, bytes, leaf_hash: leafHash, ...derive(record) });
+    rows.push({ seq: edge.size, bytes, leaf_hash: leafHash, ...derive(record) });
   }
-  await insertAll(rows, (part) => trx.insertInto('records').values(part).execute());
+  await insertAll(rows, (part) => insertRecords(trx, tenant, part));
   await insertAll(
     nodes.map(({ level, index, hash }) => ({ tenant, level, idx: index, hash: Buffer.from(hash) })),
     (part) => trx.insertInto('tree_nodes').values(part).execute(),
@@ -146,8 +146,55 @@ function numberOf({ producer, record }: Admitted): SeenNumber {
   return { producer, boot: record.producer.boot, n: record.producer.n };
 }
 
-function disclosureRows({ tenant, producer, record, disclosures }: Admitted, seq: number) {
-  return disclosures.map((open) => ({ tenant, producer, record_id: record.id, seq, ...open }));
+function disclosureRows(
+  { producer, record, disclosures }: Admitted,
+  seq: number,
+): Omit<DisclosuresTable, 'tenant'>[] {
+  return disclosures.map((open) => ({ producer, record_id: record.id, seq, ...open }));
+}
+
+type RecordRow = Derived & { seq: number; bytes: Buffer; leaf_hash: Buffer };
+
+/** One array for each column: PostgreSQL parses a statement of twenty parameters, not of thousands. */
+async function insertRecords(trx: Trx, tenant: string, rows: readonly RecordRow[]): Promise<void> {
+  const column = <K extends keyof RecordRow>(name: K) => rows.map((row) => row[name]);
+  // An array of arrays would have to be rectangular: each goes as its own text.
+  const agents = rows.map((row) => arrayText(row.agents));
+  await sql`
+    insert into records (tenant, seq, id, producer, bytes, leaf_hash, time, event, decision, reason,
+      agents, client, task, action, resource, jti, decision_id, record)
+    select ${tenant}, seq, id, producer, bytes, leaf_hash, time, event, decision, reason,
+      agents::text[], client, task, action, resource, jti, decision_id, record
+    from unnest(${column('seq')}::int8[], ${column('id')}::text[], ${column('producer')}::text[],
+      ${column('bytes')}::bytea[], ${column('leaf_hash')}::bytea[], ${column('time')}::timestamptz[],
+      ${column('event')}::text[], ${column('decision')}::text[], ${column('reason')}::text[],
+      ${agents}::text[], ${column('client')}::text[], ${column('task')}::text[],
+      ${column('action')}::text[], ${column('resource')}::text[], ${column('jti')}::text[],
+      ${column('decision_id')}::text[], ${column('record')}::jsonb[])
+      as row(seq, id, producer, bytes, leaf_hash, time, event, decision, reason, agents, client,
+        task, action, resource, jti, decision_id, record)`.execute(trx);
+}
+
+async function insertValues(
+  trx: Trx,
+  tenant: string,
+  rows: readonly Omit<DisclosuresTable, 'tenant'>[],
+): Promise<void> {
+  const column = <K extends keyof (typeof rows)[number]>(name: K) => rows.map((row) => row[name]);
+  await sql`
+    insert into disclosures (tenant, producer, record_id, pointer, salt, value, seq)
+    select ${tenant}, producer, record_id, pointer, salt, value, seq
+    from unnest(${column('producer')}::text[], ${column('record_id')}::text[],
+      ${column('pointer')}::text[], ${column('salt')}::text[], ${column('value')}::text[],
+      ${column('seq')}::int8[]) as row(producer, record_id, pointer, salt, value, seq)`.execute(
+    trx,
+  );
+}
+
+/** An array as PostgreSQL writes it. */
+function arrayText(items: readonly string[]): string {
+  const quoted = items.map((item) => `"${item.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`);
+  return `{${quoted.join(',')}}`;
 }
 
 async function insertAll<R>(
