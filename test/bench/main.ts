@@ -5,6 +5,7 @@ import { algebra } from './cases/algebra.ts';
 import { consumptions } from './cases/consume.ts';
 import { guarded } from './cases/guard.ts';
 import { issuances } from './cases/issuance.ts';
+import { closeLedger, ledgers } from './cases/ledger.ts';
 import { links } from './cases/links.ts';
 import { peers } from './cases/peers.ts';
 import { pepChecks } from './cases/pep-check.ts';
@@ -20,6 +21,7 @@ const benches: readonly Bench[] = [
   ...peers,
   ...consumptions,
   ...revocations,
+  ...ledgers,
   ...algebra,
   ...views,
 ];
@@ -44,6 +46,7 @@ for (const bench of wanted) {
   process.stderr.write(`${bench.name}: ${bench.says}; against ${bench.baselineSays}\n`);
   results.push(await measure(bench));
 }
+await closeLedger();
 const on = machine();
 process.stdout.write(
   `\n${table(results)}\n\n${on.cpu}, ${on.cores} cores, Node ${on.node}, OpenSSL ${on.openssl}\n`,
