@@ -31,6 +31,12 @@ describe('scrubbing', () => {
     expect(removed).toBe(6);
   });
 
+  // Red with a plain assignment to the copy.
+  it('keeps a member whose name would reach a prototype', () => {
+    const given = JSON.parse('{"__proto__":{"a":1},"constructor":2}') as object;
+    expect(JSON.stringify(scrub(given, () => {}))).toBe('{"__proto__":{"a":1},"constructor":2}');
+  });
+
   it('reads 200 kB that nearly look like a token in one pass', () => {
     const began = performance.now();
     for (const hostile of ['eyJaaaaaaaaa'.repeat(17_000), 'eyJ.'.repeat(50_000)]) {

@@ -6,6 +6,8 @@ const MIN_HEADER = 11;
 const PEM_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 const NKEY_SEED = /\bS[UAOCNX][A-Z2-7]{56}\b/g;
 
+const OWN = { configurable: true, enumerable: true, writable: true } as const;
+
 /** What stands where a secret was. */
 const REMOVED = '[removed]';
 
@@ -18,10 +20,16 @@ export function scrub<T>(value: T, onRemoved: () => void): T {
   if (typeof value === 'string') return scrubText(value, onRemoved) as T;
   if (Array.isArray(value)) return value.map((item) => scrub(item, onRemoved)) as T;
   if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value)
-      .filter(([, item]) => item !== undefined)
-      .map(([name, item]) => [scrubText(name, onRemoved), scrub(item, onRemoved)]);
-    return Object.fromEntries(entries) as T;
+    const copy: Record<string, unknown> = {};
+    for (const name of Object.keys(value)) {
+      const item = (value as Record<string, unknown>)[name];
+      if (item === undefined) continue;
+      const clean = scrubText(name, onRemoved);
+      // A plain assignment would set the prototype instead of a member.
+      if (clean !== '__proto__') copy[clean] = scrub(item, onRemoved);
+      else Object.defineProperty(copy, clean, { ...OWN, value: scrub(item, onRemoved) });
+    }
+    return copy as T;
   }
   return value;
 }
