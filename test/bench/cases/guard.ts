@@ -1,4 +1,4 @@
-import { randomUUIDv7 } from 'node:crypto';
+import { generateKeyPairSync, randomUUIDv7, sign, verify } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -98,6 +98,31 @@ const whole: Bench = {
   },
 };
 
+/** What a guarded call cannot do without, one after the other: its proof's signature is checked first. */
+function partsOf(bare: () => Promise<void>) {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const data = Buffer.alloc(400, 'x');
+  const options = { dsaEncoding: 'ieee-p1363' } as const;
+  const signature = sign('sha256', data, { key: privateKey, ...options });
+  return async () => {
+    if (!verify('sha256', data, { key: publicKey, ...options }, signature)) {
+      throw new Error('not verified');
+    }
+    await bare();
+  };
+}
+
+const overParts: Bench = {
+  name: 'guard-over-its-parts',
+  says: 'the same',
+  baselineSays: 'one bare ES256 verification, then the slower of the write and the publish',
+  perRound: 1_000,
+  async setup() {
+    const { call, bare, prepare, close } = await started();
+    return { subject: call, baseline: partsOf(bare), prepare, close };
+  },
+};
+
 const MANY = 16;
 const many: Bench = {
   name: `guard-${MANY}-at-once`,
@@ -117,4 +142,4 @@ const many: Bench = {
   },
 };
 
-export const guarded: readonly Bench[] = [whole, many];
+export const guarded: readonly Bench[] = [whole, overParts, many];
