@@ -65,7 +65,7 @@ type Proving = Pick<Session, 'deps' | 'nonce' | 'proof' | 'tenant'>;
  * Returns undefined without a proof; whether that is allowed says {@link checkBinding}.
  * Throws IssuerError `PROOF_INVALID` (`invalid_dpop_proof`).
  */
-export async function verifyTokenProof(
+async function verifyTokenProof(
   session: Proving,
   held?: { token: string; jkt: string },
 ): Promise<string | undefined> {
