@@ -39,7 +39,9 @@ const texts = Array.from({ length: 4 }, (_, i) =>
     tenant: 'acme',
     producer: { service: 'erp-1', instance: 'i', version: '0', boot: 'b', n: i + 1 },
     event: 'decision',
-  } satisfies AuditRecord),
+    // JSON leaves line separators as they are, and so does the file: none of them ends a line.
+    reason: `r-${i}\u2028\u2029\u0085`,
+  } as AuditRecord),
 );
 const write = (name: string, text: string): string => {
   writeFileSync(join(dir, name), text);

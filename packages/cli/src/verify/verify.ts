@@ -1,5 +1,4 @@
 import { createReadStream, readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { parseJsonStrict } from '@remit/contracts';
 import { type ExportReport, LedgerError, verifyExport } from '@remit/ledger';
 import { CliError } from '../error.ts';
@@ -67,8 +66,18 @@ function inWords(report: ExportReport, { origin, checkpoint }: VerifyOptions): s
   return [`OK  ${report.origin}: ${what}`, `signed by ${signers}`, ...caveats].join('\n');
 }
 
-function linesOf(file: string): AsyncIterable<string> {
-  return createInterface({ input: createReadStream(file, 'utf8'), crlfDelay: Infinity });
+/**
+ * Lines end in a line feed and nothing else. node:readline also ends them at U+2028 and U+2029, which
+ * JSON leaves as they are: whoever wrote one into an argument would make an honest export look damaged.
+ */
+async function* linesOf(file: string): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of createReadStream(file, 'utf8') as AsyncIterable<string>) {
+    const lines = `${rest}${chunk}`.split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+  if (rest !== '') yield rest;
 }
 
 async function originOf(file: string): Promise<string> {
