@@ -29,6 +29,7 @@ const verbs = {
   start: () => [['node', ...script('demo/start.ts'), ...args]],
   tail: () => [['node', ...script('packages/cli/src/main.ts'), 'tail', ...args]],
   dev: () => [['node', ...script('packages/cli/src/main.ts'), 'dev', ...args]],
+  remit: () => [['node', ...script('packages/cli/src/main.ts'), ...args]],
   bench: () => [['node', ...script('test/bench/main.ts'), ...args]],
   fuzz: () => [['node', ...script('test/fuzz/main.ts'), ...args]],
   faults: () => [['node', ...script('test/faults/main.ts'), ...args]],

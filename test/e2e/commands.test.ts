@@ -65,7 +65,7 @@ describe('a command', () => {
       expect(await checkout.run([verb])).toEqual({
         code: 1,
         stdout: '',
-        stderr: `remit: there is no command "${verb}"; the commands are demo, start, tail, dev, bench, pack, test, check.\n`,
+        stderr: `remit: there is no command "${verb}"; the commands are demo, start, tail, dev, remit, bench, fuzz, faults, pack, test, check.\n`,
       });
     }
   });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { repositoryRoot } from '@remit/stack';
@@ -21,7 +21,7 @@ beforeAll(async () => {
   writeFileSync(join(dir, '.remit', 'dev.json'), JSON.stringify(demo.dev), { mode: 0o600 });
 });
 afterAll(async () => {
-  world?.close();
+  await world?.close();
   await demo?.stopAll();
   rmSync(dir, { recursive: true, force: true });
 });
@@ -158,6 +158,56 @@ describe('a change of guardrails', { timeout: 120_000 }, () => {
     );
     const asJson = await remit(['policy', 'test', broken, '--json']);
     expect(JSON.parse(asJson.stderr)).toMatchObject({ error: { code: 'REFUSED' } });
+  });
+});
+
+describe('questions about a deployment', { timeout: 120_000 }, () => {
+  test('who can do what, what an agent can do for a user, and whether all is well', async () => {
+    const [who, can, well] = await Promise.all([
+      ok('who-can', 'suppliers.read', 'erp/suppliers/S-100'),
+      ok('can', 'procurement-agent', 'alice'),
+      ok('doctor'),
+    ]);
+    expect(who).toMatch(
+      /^users\n {2}alice [^]*^agents\n[^]*^ {2}procurement-agent\n[^]*supplier-risk-summary/m,
+    );
+    expect(who).toContain('guardrails: none');
+    expect(can).toMatch(
+      /^procurement-agent for alice, at most\n {2}suppliers\.read[^]*^in tasks\n/m,
+    );
+    expect(well).toMatch(/^ok +registry +ready \(.*database/m);
+    expect(well).toMatch(/^ok +pdp keys +\d published, all pinned$/m);
+    expect(well).toMatch(/^ok +audit clock +agrees with this machine$/m);
+    expect(well).toMatch(/^0 faults, \d+ warnings\.$/m);
+  });
+
+  test('the doctor names what does not answer, and keys that nobody pinned, and fails', async () => {
+    const trust = JSON.parse(readFileSync(demo.dev.trust_file, 'utf8')) as {
+      keys: Record<string, unknown>;
+    };
+    const other = join(dir, 'trust.json');
+    const keys = { ...trust.keys, pdp: trust.keys['revocation'] };
+    writeFileSync(other, JSON.stringify({ ...trust, keys }));
+    const { code, stdout } = await remit(['doctor', '--json'], {
+      REMIT_URLS: `pdp=${demo.dev.urls['pdp']},audit=http://127.0.0.1:9`,
+      REMIT_TRUST_FILE: other,
+    });
+    expect(code).toBe(1);
+    const { checks } = JSON.parse(stdout) as { checks: object[] };
+    expect(checks).toContainEqual(
+      expect.objectContaining({
+        what: 'audit',
+        state: 'fault',
+        found: 'http://127.0.0.1:9 does not answer',
+      }),
+    );
+    expect(checks).toContainEqual(
+      expect.objectContaining({
+        what: 'pdp keys',
+        state: 'fault',
+        found: expect.stringContaining('none of the published keys is pinned'),
+      }),
+    );
   });
 });
 

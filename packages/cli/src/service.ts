@@ -95,7 +95,7 @@ export async function ask<T>(
       { cause },
     );
   });
-  const answer = (await response.json().catch(() => undefined)) as unknown;
+  const answer: unknown = await response.json().catch(() => undefined);
   if (response.ok && answer !== undefined) return answer as T;
   throw refusal(name, response.status, answer ?? {});
 }

@@ -1,5 +1,6 @@
 import type { DevFile } from '@remit/contracts';
 import type { Command } from 'commander';
+import { deploymentOf, doctor } from '../doctor/doctor.ts';
 import { openService } from '../service.ts';
 import {
   policyActivate,
@@ -13,6 +14,7 @@ import {
 import { explainDecision } from './explain.ts';
 import { policyReplay } from './replay.ts';
 import { shadowResults, shadowStart, shadowStop } from './shadow.ts';
+import { canDo, whoCan } from './who-can.ts';
 
 type Common = { json?: boolean; as?: string };
 
@@ -101,4 +103,30 @@ export function addPolicyVerbs(
     };
     say(await explainDecision(services, id), options);
   });
+  verb(program, 'who-can <action> <resource>', 'users, agents with their tasks, and guardrails')
+    .option('--agent <id>', 'look at this agent; more than once', collect, [])
+    .action(async (action: string, resource: string, options: Common & { agent: string[] }) => {
+      const pdp = await open('pdp', 'auditor', options);
+      const inDev = process.env['REMIT_PDP_URL'] ? [] : dev().clients.map(({ id }) => id);
+      const agents = options.agent.length > 0 ? options.agent : inDev;
+      say(await whoCan(pdp, { action, resource, agents }), options);
+    });
+  verb(
+    program,
+    'can <agent> <user>',
+    'what an agent can do for a user, in three dimensions',
+  ).action(async (agent: string, user: string, options: Common) =>
+    say(await canDo(await open('pdp', 'auditor', options), agent, user), options),
+  );
+  program
+    .command('doctor')
+    .description('look at a deployment from outside: what is wrong, and what to do')
+    .option('--json', 'for programs')
+    .action(async (options: Common) => {
+      const said = await doctor(deploymentOf(dev));
+      say(said, options);
+      if (!said.ok) process.exitCode = 1;
+    });
 }
+
+const collect = (value: string, before: string[]) => [...before, value];
