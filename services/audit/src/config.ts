@@ -53,7 +53,7 @@ export const auditConfig = configSchema({
     }),
   ),
   checkpointRecords: integerField({
-    description: 'Records of a tenant after which a checkpoint is signed at once.',
+    description: 'Records of a tenant after which a checkpoint is signed, at most one a second.',
     minimum: 1,
     maximum: 100_000,
     default: 256,

@@ -1,5 +1,5 @@
 import { type AuditRecord, auditRecord, conform, parseJsonStrict } from '@remit/contracts';
-import { sql, type Transaction } from 'kysely';
+import { type RawBuilder, sql, type Transaction } from 'kysely';
 import type { AuditTables } from './tables.ts';
 
 type Trx = Transaction<AuditTables>;
@@ -40,12 +40,24 @@ export type StoredRecord = {
 
 type Row = { seq: number; id: string; producer: string; bytes: Buffer; leaf_hash: Buffer };
 
+/** So many records are looked up by their sequences where no index gives them in order. */
+const FEW = 5_000;
+
 /** The newest records that a query asks for. The user is found by the disclosed value. */
 export async function findRecords(
   trx: Trx,
   tenant: string,
   query: RecordQuery,
 ): Promise<StoredRecord[]> {
+  const rows = await (await recordsQuery(trx, tenant, query)).execute();
+  return withValues(trx, tenant, rows);
+}
+
+/**
+ * The statement that finds them. An agent is one of several in a record, and a time is not a sequence:
+ * where few records match these, they are looked up first; where many do, the newest are soon found.
+ */
+export async function recordsQuery(trx: Trx, tenant: string, query: RecordQuery) {
   let select = trx
     .selectFrom('records as r')
     .select(['r.seq', 'r.id', 'r.producer', 'r.bytes', 'r.leaf_hash'])
@@ -69,19 +81,41 @@ export async function findRecords(
   if (query.action !== undefined) select = select.where('r.action', '=', query.action);
   if (query.resource !== undefined) select = select.where('r.resource', '=', query.resource);
   if (query.token !== undefined) select = select.where('r.jti', '=', query.token);
-  if (query.agent !== undefined) {
-    select = select.where(sql<boolean>`r.agents @> array[${query.agent}]::text[]`);
+  const { agent, from, to } = query;
+  const loose = [
+    ...(agent === undefined ? [] : [[sql<boolean>`r.agents @> array[${agent}]::text[]`]]),
+    ...(from === undefined && to === undefined
+      ? []
+      : [
+          [
+            ...(from === undefined ? [] : [sql<boolean>`r.time >= ${from}::timestamptz`]),
+            ...(to === undefined ? [] : [sql<boolean>`r.time < ${to}::timestamptz`]),
+          ],
+        ]),
+  ];
+  for (const conditions of loose) {
+    const few = await fewThat(trx, tenant, conditions);
+    if (few) select = select.where('r.seq', '=', sql<number>`any(${few}::int8[])`);
+    else for (const condition of conditions) select = select.where(condition);
   }
-  if (query.from !== undefined) {
-    select = select.where(sql<boolean>`r.time >= ${query.from}::timestamptz`);
-  }
-  if (query.to !== undefined)
-    select = select.where(sql<boolean>`r.time < ${query.to}::timestamptz`);
   if (query.before !== undefined) select = select.where('r.seq', '<', query.before);
   if (query.after !== undefined) select = select.where('r.seq', '>', query.after);
   const order = query.oldestFirst ? 'asc' : 'desc';
-  const rows = await select.orderBy('r.seq', order).limit(query.limit).execute();
-  return withValues(trx, tenant, rows);
+  return select.orderBy('r.seq', order).limit(query.limit);
+}
+
+/** The sequences of the records that match, unless they are many. */
+async function fewThat(
+  trx: Trx,
+  tenant: string,
+  conditions: readonly RawBuilder<boolean>[],
+): Promise<number[] | undefined> {
+  const all = sql.join(conditions, sql` and `);
+  const { rows } = await sql<{ seq: number }>`
+    select r.seq from records r where r.tenant = ${tenant} and ${all} limit ${FEW + 1}`.execute(
+    trx,
+  );
+  return rows.length > FEW ? undefined : rows.map(({ seq }) => seq);
 }
 
 /** Every record under an id, the first one first: producers choose ids, so two may share one. */
