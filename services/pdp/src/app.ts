@@ -16,6 +16,7 @@ import { externalsOf, readAuthzenFile } from './http/authzen-callers.ts';
 import { policyRoutes } from './http/policies.ts';
 import { shadowRoutes } from './http/shadow.ts';
 import { whatIfRoutes } from './http/whatif.ts';
+import { announceExternals } from './policies/external-change.ts';
 import { createPolicies, type Policies } from './policies/policies.ts';
 import { createShadow } from './policies/shadow.ts';
 import type { PdpTables } from './store/tables.ts';
@@ -127,6 +128,7 @@ export async function build(
     const app = kit.app({
       start: async () => {
         await bus.ensureStream(streams.POLICY, { replicas: config.streamReplicas });
+        await announceExternals({ database, outbox, signer, clock }, externalsOf(file));
         outbox.start();
         beats.start();
         sessions.start();

@@ -59,6 +59,18 @@ const call = (task: string, action = 'read', more: Partial<EvaluateRequest> = {}
   );
 
 describe('an outside decision point of a tenant', () => {
+  // Without the event, what was minted before it would be decided without it for as long as it lives.
+  it('is announced once, so that every permission is asked again', async () => {
+    const log = createLogger({ service: 'pdp', instance: 'test', level: 'fatal' });
+    const url = world.infra.databaseUrl('pdp');
+    const database = await createDatabase<PdpTables>({ url, schema: 'pdp', log, insecure: true });
+    const sent = await database.withTenant('acme', (trx) =>
+      trx.selectFrom('outbox').select('subject').execute(),
+    );
+    expect(sent).toEqual([{ subject: 'remit.policy.acme' }]);
+    await database.close();
+  });
+
   // Leave the second question out, or let an allow of it stand for the guardrails, and this goes red.
   it('has the last word on what everybody else allows, and none on what they refuse', async () => {
     expect((await call('task_E')).decision).toBe('allow');

@@ -258,8 +258,8 @@ function stillStanding(history: readonly VersionRef[]): VersionRef[] {
 }
 
 /** Writes the signed event of an activation into the outbox, in the activation's transaction. */
-function publish(
-  { outbox, signer, clock }: PoliciesDeps,
+export function publish(
+  { outbox, signer, clock }: Pick<PoliciesDeps, 'outbox' | 'signer' | 'clock'>,
   trx: Transaction<PdpTables>,
   tenant: string,
   what: Omit<PolicyEvent, 'seq'>,

@@ -51,7 +51,7 @@ export type PdpTables = OutboxTables & {
     denials: number;
     volume: number;
   };
-  /** SHA-256 of the address of a tenant's own decision point; empty where it had one before. */
+  /** SHA-256 of the address of a tenant's own decision point that its PEPs were told of. */
   external_guardrails: {
     tenant: string;
     digest: string;
