@@ -27,6 +27,10 @@ async function join({ natsUrl, tenant, peps, revocationKeys }: Extract<ToFleet, 
     const view = createRevocationView({ tenant });
     const revoked = (): boolean =>
       subject !== undefined && view.check(subject, monotonicMs()).verdict === 'revoked';
+    const looked = <T>(applied: T): T => {
+      if (pending.has(index) && revoked()) arrived(index);
+      return applied;
+    };
     const feed = followFeed({
       // What begins with a zero byte is the bare message that the feed is compared with.
       bus: {
@@ -42,11 +46,10 @@ async function join({ natsUrl, tenant, peps, revocationKeys }: Extract<ToFleet, 
       monotonicMs,
       view: {
         ...view,
-        applyEvent(event, atMs) {
-          const applied = view.applyEvent(event, atMs);
-          if (pending.has(index) && revoked()) arrived(index);
-          return applied;
-        },
+        applyEvent: (event, atMs) => looked(view.applyEvent(event, atMs)),
+        // Who was cut off for being slow gets it so.
+        applySince: (answer) => looked(view.applySince(answer)),
+        applySnapshot: (pages) => looked(view.applySnapshot(pages)),
       },
     });
     await feed.ready(60_000);
