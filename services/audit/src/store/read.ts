@@ -41,7 +41,7 @@ export type StoredRecord = {
 type Row = { seq: number; id: string; producer: string; bytes: Buffer; leaf_hash: Buffer };
 
 /** So many records are looked up by their sequences where no index gives them in order. */
-const FEW = 5_000;
+const FEW = 1_000;
 
 /** The newest records that a query asks for. The user is found by the disclosed value. */
 export async function findRecords(
