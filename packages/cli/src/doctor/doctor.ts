@@ -65,7 +65,10 @@ export async function doctor(deployment: Deployment): Promise<Said & { ok: boole
       const looked = await lookAtService(name, url);
       if (looked.version === undefined || name === 'issuer') return looked;
       const pinned = PINNED[name].flatMap((part) => trust.keys[part]);
-      return { ...looked, checks: [...looked.checks, await lookAtKeys(name, url, pinned)] };
+      return {
+        ...looked,
+        checks: [...looked.checks, await lookAtKeys(name, url, pinned, name === 'revocation')],
+      };
     }),
   );
   const checks = [...found.flatMap(({ checks: these }) => these), versions(found)];

@@ -32,7 +32,7 @@ export async function whoCan(
     ...section('agents', agents, ({ id, permissions, tasks }) => [
       id,
       ...permissions.map((one) => `  ${permissionInWords(one)}`),
-      `  in tasks: ${tasks.map((task) => task.id).join(', ') || 'none, so it cannot'}`,
+      `  in tasks: ${tasks.map((task) => task.id).join(', ') || 'none of its own, only what another agent hands on'}`,
     ]),
     ...section('guardrails', guardrails, ({ id, agent, always }) => [
       `${id}: ${always ? 'always forbids it' : 'may forbid it'}${agent ? ` to ${agent}` : ''}`,
