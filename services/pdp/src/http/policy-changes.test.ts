@@ -1,5 +1,8 @@
-import { type Bus, connectBus, createVerifier } from '@remit/bus';
-import type { EvaluateRequest } from '@remit/contracts';
+import { randomUUID } from 'node:crypto';
+import { type Bus, connectBus, createSigner, createVerifier } from '@remit/bus';
+import { type EvaluateRequest, makeCloudEvent, SIGNED, subjects } from '@remit/contracts';
+import { createDatabase, createLogger } from '@remit/service-kit';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from '../app.ts';
 import { AUDIENCE, erp, everything, summary } from '../test/fixtures.ts';
@@ -212,6 +215,69 @@ describe('an activation', () => {
         new Set([version === shut ? 'deny' : 'allow']),
       );
     }
+  });
+
+  // Row 53, bundle rollback: whoever has the pdp's right to publish, but not its database, says an old
+  // signed activation again. Let a replica believe the bus about what is active and this goes red.
+  it('is not undone by an old signed event of it that comes again', async () => {
+    const old = await push('replayed-old');
+    await activate(old);
+    const { infra } = world;
+    await using thief = await connectBus({
+      url: infra.natsUrl,
+      ...infra.creds('pdp'),
+      name: 'thief',
+    });
+    const event = createSigner(infra.signer('pdp-bus')).sign(
+      SIGNED.policy,
+      JSON.stringify(
+        makeCloudEvent(
+          'policy.activated',
+          {
+            id: randomUUID(),
+            source: 'remit/pdp',
+            time: new Date().toISOString(),
+            subject: 'acme',
+          },
+          { seq: 1, version: old, number: 1, change: 'activated' },
+        ),
+      ),
+    );
+    const good = await push('replayed-good', 'suppliers.read');
+    await activate(good);
+    await thief.publishRecord(subjects.policy('acme'), Buffer.from(event), randomUUID());
+    await thief.flush();
+    const answers = await Promise.all(Array.from({ length: 8 }, decide));
+    expect(
+      new Set(answers.map((answer) => [answer.policy_version, answer.decision].join())),
+    ).toEqual(new Set([`${good},deny`]));
+    expect(await activeEverywhere()).toBe(good);
+  });
+
+  // Row 53 again, below the service: what its database role could do to the history of activations.
+  it('and a version are written once: the service itself can neither change nor take them away', async () => {
+    const before = await activeEverywhere();
+    const database = await createDatabase({
+      url: world.infra.databaseUrl('pdp'),
+      schema: 'pdp',
+      log: createLogger({ service: 'test', instance: 'thief', level: 'fatal' }),
+      insecure: true,
+    });
+    try {
+      for (const statement of [
+        `update policy_versions set files = '{}'`,
+        'delete from policy_versions',
+        'update policy_activations set seq = seq + 1',
+        'delete from policy_activations',
+        'delete from policy_shadows',
+      ]) {
+        const run = database.withTenant('acme', (trx) => sql.raw(statement).execute(trx));
+        await expect(run, statement).rejects.toMatchObject({ code: '42501' });
+      }
+    } finally {
+      await database.close();
+    }
+    expect(await activeEverywhere()).toBe(before);
   });
 
   it('is not what a replica starts from when its database says otherwise: it reads, and keeps nothing', async () => {
