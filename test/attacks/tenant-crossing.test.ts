@@ -19,11 +19,90 @@ let recordId: string;
 let version: string;
 
 type Service = 'issuer' | 'pdp' | 'revocation' | 'audit' | 'registry';
-type Route = [service: Service, method: 'GET' | 'POST', path: string, body?: object];
+type Route = [service: Service, method: 'GET' | 'POST' | 'DELETE', path: string, body?: object];
+
+/** Bodies that are well formed, so that what refuses is not their form. */
+const RECORDED = {
+  id: 'd',
+  time: '2026-01-15T12:00:00.000000Z',
+  actors: ['procurement-agent'],
+  user: 'gina',
+  client: 'procurement-agent',
+  task: { id: `task_${'A'.repeat(22)}`, type: 'x' },
+  audience: 'https://erp.test',
+  scope: [{ actions: ['orders.create'], resources: ['erp/orders'], args: 'any' }],
+  operation: { action: 'orders.create', resource: 'erp/orders', args: {} },
+  decision: 'deny',
+  reason: 'user_entitlement',
+  policy_version: 'v',
+};
+const HOLD = {
+  user: 'gina',
+  from: '2026-01-15T12:00:00Z',
+  to: '2026-01-16T12:00:00Z',
+  reason: 'a dispute',
+};
 
 /** Every route of the five services that names a tenant and needs a person, as the code spells it. */
 const GUARDED: Record<string, (own: string) => Route> = {
   '/t/:tenant/access/v1/evaluation': (t) => ['pdp', 'POST', `/t/${t}/access/v1/evaluation`, {}],
+  '/t/:tenant/access/v1/evaluations': (t) => ['pdp', 'POST', `/t/${t}/access/v1/evaluations`, {}],
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: as the code spells it
+  '/t/:tenant/access/v1/search/${kind}': (t) => [
+    'pdp',
+    'POST',
+    `/t/${t}/access/v1/search/subject`,
+    {},
+  ],
+  '/t/:tenant/admin/v1/explain': (t) => ['pdp', 'POST', `/t/${t}/admin/v1/explain`, RECORDED],
+  '/t/:tenant/admin/v1/who-can': (t) => [
+    'pdp',
+    'GET',
+    `/t/${t}/admin/v1/who-can?action=orders.create&resource=erp/orders`,
+  ],
+  '/t/:tenant/admin/v1/can': (t) => [
+    'pdp',
+    'GET',
+    `/t/${t}/admin/v1/can?agent=procurement-agent&user=gina`,
+  ],
+  '/t/:tenant/admin/v1/policies/check': (t) => [
+    'pdp',
+    'POST',
+    `/t/${t}/admin/v1/policies/check`,
+    { files: { 'a.cedar': '' } },
+  ],
+  '/t/:tenant/admin/v1/policies/rollback': (t) => [
+    'pdp',
+    'POST',
+    `/t/${t}/admin/v1/policies/rollback`,
+    {},
+  ],
+  '/t/:tenant/admin/v1/policies/shadow': (t) => [
+    'pdp',
+    'DELETE',
+    `/t/${t}/admin/v1/policies/shadow`,
+  ],
+  '/t/:tenant/admin/v1/policies/:version/shadow': (t) => [
+    'pdp',
+    'POST',
+    `/t/${t}/admin/v1/policies/${version}/shadow`,
+  ],
+  '/t/:tenant/admin/v1/policies/:version/files': (t) => [
+    'pdp',
+    'GET',
+    `/t/${t}/admin/v1/policies/${version}/files`,
+  ],
+  '/t/:tenant/admin/v1/policies/:version/diff': (t) => [
+    'pdp',
+    'GET',
+    `/t/${t}/admin/v1/policies/${version}/diff`,
+  ],
+  '/t/:tenant/admin/v1/policies/:version/replay': (t) => [
+    'pdp',
+    'POST',
+    `/t/${t}/admin/v1/policies/${version}/replay`,
+    { decisions: [RECORDED] },
+  ],
   '/t/:tenant/admin/v1/policies': (t) => ['pdp', 'GET', `/t/${t}/admin/v1/policies`],
   '/t/:tenant/admin/v1/policies/:version/activate': (t) => [
     'pdp',
@@ -36,11 +115,17 @@ const GUARDED: Record<string, (own: string) => Route> = {
     `/t/${t}/revoke`,
     { kind: 'task', id: task.task.id },
   ],
+  // Before those that ask for a record of acme: their questions are records of globex.
+  '/t/:tenant/export': (t) => ['audit', 'GET', `/t/${t}/export`],
   '/t/:tenant/records': (t) => ['audit', 'GET', `/t/${t}/records`],
   '/t/:tenant/records/:id': (t) => ['audit', 'GET', `/t/${t}/records/${recordId}`],
   '/t/:tenant/records/:id/proof': (t) => ['audit', 'GET', `/t/${t}/records/${recordId}/proof`],
   '/t/:tenant/verify': (t) => ['audit', 'GET', `/t/${t}/verify`],
   '/t/:tenant/checkpoint': (t) => ['audit', 'GET', `/t/${t}/checkpoint`],
+  '/t/:tenant/tasks/:id': (t) => ['audit', 'GET', `/t/${t}/tasks/${task.task.id}`],
+  '/t/:tenant/holds': (t) => ['audit', 'POST', `/t/${t}/holds`, HOLD],
+  '/t/:tenant/holds/:id': (t) => ['audit', 'DELETE', `/t/${t}/holds/${recordId}`],
+  '/t/:tenant/erasures': (t) => ['audit', 'POST', `/t/${t}/erasures`, { user: 'alice' }],
   '/t/:tenant/users/:id': (t) => ['registry', 'GET', `/t/${t}/users/alice`],
   // biome-ignore lint/suspicious/noTemplateCurlyInString: as the code spells it
   '/t/:tenant/${path}/:id/${verb}': (t) => ['registry', 'POST', `/t/${t}/users/alice/disable`],

@@ -16,10 +16,7 @@ const list = {
   'scope-algebra': {
     promise: 'What two scopes allow together is exactly what both admit.',
     source: 'capability: the algebra',
-    ...at(
-      'packages/capability/src/scope/laws.test.ts',
-      'meets in exactly what both admit, and asks online where one of them does',
-    ),
+    ...at('packages/capability/src/scope/laws.test.ts', 'keeps the law %s: %s'),
   },
   'scope-nothing-is-nothing': {
     promise: 'Empty or missing never means everything.',

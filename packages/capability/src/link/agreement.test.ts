@@ -149,7 +149,8 @@ it('agrees with a second verifier on chains of all kinds', async () => {
     seed: fc.nat(9_999),
   });
   const some = fc.option(change, { nil: undefined, freq: 2 });
-  await fc.assert(fc.asyncProperty(plan, plan, some, agree));
+  // Each run signs and reads some ten links; more of them is for longer hours.
+  await fc.assert(fc.asyncProperty(plan, plan, some, agree), { numRuns: 1000 });
   console.info(`chains: ${met.line()}`);
   expect(met.share('good')).toBeGreaterThan(0.1);
 }, 120_000);
