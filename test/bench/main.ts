@@ -3,6 +3,7 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { algebra } from './cases/algebra.ts';
 import { consumptions } from './cases/consume.ts';
+import { decisions } from './cases/decision.ts';
 import { guarded } from './cases/guard.ts';
 import { issuances } from './cases/issuance.ts';
 import { closeLedger, ledgers } from './cases/ledger.ts';
@@ -20,6 +21,7 @@ const benches: readonly Bench[] = [
   ...issuances,
   ...peers,
   ...consumptions,
+  ...decisions,
   ...revocations,
   ...ledgers,
   ...algebra,

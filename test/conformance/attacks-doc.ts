@@ -53,6 +53,7 @@ const ATTACKS: Readonly<Record<number, string>> = {
   48: 'ids that try to be Cedar entities',
   49: 'inputs that differ in one field, and caches between',
   50: 'another tenant’s things by guessed id',
+  52: 'arguments that change between the check and the call, or have another form',
   53: 'a bundle of guardrails that is malformed, blank, oversized or an old one',
   54: 'publishing to the feed without being the revocation service',
   55: 'answers of services as events',

@@ -111,6 +111,7 @@ describe('the pdp', () => {
         'remit_pdp_outbox_unsent',
         'remit_pdp_policy_errors_total',
         'remit_pdp_registry_data_refused_total',
+        'remit_pdp_shadow_dropped_total',
       ]),
     );
   });

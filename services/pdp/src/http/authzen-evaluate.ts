@@ -10,7 +10,7 @@ import type { EvaluationContext, EvaluationRequest } from './authzen-request.ts'
 
 /** Tasks and audiences that a caller leaves out: names that no registry entry has. */
 const NO_TASK = { id: 'none', type: 'none' };
-export const NO_AUDIENCE = 'urn:remit:no-audience';
+const NO_AUDIENCE = 'urn:remit:no-audience';
 const NO_ACTOR: readonly string[] = ['urn:remit:no-agent'];
 
 /** Reads a ceiling once per task type and slots of a request. */

@@ -104,11 +104,19 @@ describe('tools that may be offered', () => {
   // The exact meaning. Offer by the token alone, forget an envelope, or take an online guardrail for a
   // plain no, and one of the three goes red.
   it('are all that a call could be allowed of; and locally offered ones always have such a call', () => {
-    const list = fc.array(permission, { minLength: 1, maxLength: 3 });
+    const list = fc.oneof(fc.array(permission, { minLength: 1, maxLength: 3 }), {
+      weight: 2,
+      arbitrary: fc.constant(everything),
+    });
     const seen = { never: 0, online: 0, local: 0 };
     fc.assert(
       fc.property(
-        fc.record({ policies: policySet(2), scope: list, envelope: list, role: list }),
+        fc.record({
+          policies: fc.oneof(policySet(2), fc.constant('')),
+          scope: list,
+          envelope: list,
+          role: list,
+        }),
         ({ policies, scope, envelope, role }) => {
           const set = readGuardrails(
             `f:${policies}`,

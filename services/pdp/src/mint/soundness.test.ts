@@ -34,6 +34,15 @@ const ALL_OPERATIONS: readonly Operation[] = ACTIONS.flatMap((action) =>
   ),
 );
 
+const COUNTS = { calls: 9, denials: 0, volume: 0 };
+
+/** What holds at the call, and was not known when the token was minted. */
+const AT_THE_CALL = {
+  approval: 'appr_1',
+  signals: { ip: '10.1.2.3', risk: 90, acr: 'phr' },
+  attested: { resource: { status: 'archived' } },
+};
+
 describe('a minted scope', () => {
   // Let the walker take `context.args` or a pattern's resource for fixed, or let a head that covers a
   // part count as none, and one of these two goes red.
@@ -75,6 +84,7 @@ describe('a minted scope', () => {
             task: { id: 'task_A', type: summary.id },
             scope: given.ceiling,
             operation: one,
+            ...AT_THE_CALL,
           });
         for (const one of ALL_OPERATIONS) {
           const answer = permits(granted, one);
@@ -101,5 +111,47 @@ describe('a minted scope', () => {
     // The property says something only where both kinds came up.
     expect(local).toBeGreaterThan(50);
     expect(online).toBeGreaterThan(50);
+  });
+
+  // Put any one member on the walker's list of fixed ones, and its line goes red.
+  it('has none that a fact of the call alone could refuse', () => {
+    const about = {
+      tenant: 'acme',
+      actors: ['procurement-agent'],
+      user: 'alice',
+      client: 'procurement-agent',
+      audience: AUDIENCE,
+    };
+    const whole = [
+      { actions: ['suppliers.read'], resources: ['erp/suppliers/S-1'], args: 'any' as const },
+    ];
+    for (const condition of [
+      'context has approval',
+      'context.risk has score && context.risk.score > 50',
+      'context.network has ip && context.network.ip.isInRange(ip("10.0.0.0/8"))',
+      'context.authentication has acr',
+      'context.attested.resource.hasTag("status")',
+      'context.session.calls > 3',
+      'context.dimensions.task',
+      'context.now > datetime("2020-01-01")',
+    ]) {
+      const policy = `@id("p") forbid (principal, action, resource) when { ${condition} };`;
+      const set = readGuardrails(`one:${condition}`, { 'p.cedar': policy });
+      const minted = mint(testDeps(), factsOf(), set, {
+        ...about,
+        task: { id: 'task_A', type: summary.id, slots: {}, ceiling: whole },
+        narrow: false,
+      });
+      const asked = evaluate(testDeps(), factsOf(), set, {
+        ...about,
+        ...AT_THE_CALL,
+        session: { ...COUNTS, tools: [], actions: [], recent: COUNTS },
+        task: { id: 'task_A', type: summary.id },
+        scope: whole,
+        operation: { action: 'suppliers.read', resource: 'erp/suppliers/S-1', args: {} },
+      });
+      expect(asked.reason, condition).toBe('policy_forbid');
+      expect(minted.permissions, condition).toMatchObject([{ check: 'online' }]);
+    }
   });
 });
