@@ -41,7 +41,7 @@ const texts = Array.from({ length: 4 }, (_, i) =>
     event: 'decision',
     // JSON leaves line separators as they are, and so does the file: none of them ends a line.
     reason: `r-${i}\u2028\u2029\u0085`,
-  } as AuditRecord),
+  } satisfies AuditRecord),
 );
 const write = (name: string, text: string): string => {
   writeFileSync(join(dir, name), text);

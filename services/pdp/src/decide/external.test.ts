@@ -170,7 +170,7 @@ describe('an outside decision point', () => {
 
   it('has an https address, or one of this machine where that is asked for', () => {
     const open = (config: object) =>
-      createExternal({ tenants: { acme: { url, ...config } as never }, ...parts() });
+      createExternal({ tenants: { acme: { url, ...config } }, ...parts() });
     for (const config of [
       {},
       { url: 'http://pdp.example/x', insecure: 'loopback' },
