@@ -107,7 +107,7 @@ export function renderAttacks(root: string): string {
 
 Written by \`node test/conformance/write-docs.ts\` from the names of the tests in \`test/attacks\`; a test compares it with them.
 
-Each row is at least one test against running services. It asserts the refusal’s reason, that nothing changed (rows of the tool, tasks, registrations), and the record of a caller who is known; strangers are counted. \`refused\`: all tests of the row hold. \`partly open\`: one of them is a known gap, shown by a test that is expected to fail. \`open\`: no test in \`test/attacks\` yet.
+Each row is at least one test against running services. It asserts the refusal’s reason, that nothing changed (rows of the tool, tasks, registrations), and, in the files of \`rows\` most of all, the record of a caller who is known; strangers are counted. The files of enforcement points, feed and spending read the answer and what the tool did, and decision.test asks the algebra alone. \`refused\`: all tests of the row hold. \`partly open\`: one of them is a known gap, shown by a test that is expected to fail. \`open\`: no test in \`test/attacks\` yet.
 
 Run them with \`pnpm vitest run test/attacks\`.
 
